@@ -1,0 +1,1 @@
+//! A store and a transport in memory, for tests.
