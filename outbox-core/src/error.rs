@@ -116,3 +116,15 @@ impl From<InvalidMessage> for StoreError {
         Self::new(StoreErrorKind::InvalidMessage, "enqueue").with_detail(e.to_string())
     }
 }
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

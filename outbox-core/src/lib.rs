@@ -1,4 +1,4 @@
-//! The transactional outbox: a message is written in the caller's own database transaction, and a relay carries it
+//! The transactional outbox: a message is written in the caller's own database transaction, and a [`Relay`] carries it
 //! to a broker, at least once and in order per key.
 //!
 //! This crate holds the contract that stores and transports keep, and the relay between them. It contains no database
@@ -21,6 +21,7 @@ mod limits;
 pub mod log;
 pub mod memory;
 mod message;
+mod relay;
 mod seqset;
 mod store;
 pub mod transport;
@@ -29,6 +30,10 @@ pub use batch::{Batch, BatchBuilder, MessageRef, Row, Slot};
 pub use error::{BoxError, InvalidMessage, StoreError, StoreErrorKind};
 pub use limits::Limits;
 pub use message::{Event, IntoMessage, Message, MessageId};
+pub use relay::{
+    Observer, Relay, RelayBuilder, RelayConfigError, RelayError, RelayEvent, RelayGroup, RelayHandle, RelayStats,
+    Shutdown, StoreRelay,
+};
 pub use seqset::SeqSet;
 pub use store::{
     AcquireRequest, Acquired, DeadLetter, FetchLimits, Lease, Park, ParkedMessage, Settlement, StartAt, Store,

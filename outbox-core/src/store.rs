@@ -58,7 +58,7 @@ pub trait Store: Debug + Send + Sync + 'static {
 
 /// A source of signals. A lost signal is a delay, never a lost message.
 #[async_trait]
-pub trait Wakeups: Debug + Send {
+pub trait Wakeups: Debug + Send + Sync {
     /// Completes when there may be new messages. Cancel safe.
     async fn wait(&mut self);
 }

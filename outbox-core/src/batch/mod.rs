@@ -3,6 +3,7 @@
 mod builder;
 mod message_ref;
 
+pub(crate) use builder::hash;
 pub use builder::{BatchBuilder, Row};
 pub use message_ref::MessageRef;
 

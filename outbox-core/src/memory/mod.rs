@@ -1,1 +1,7 @@
 //! A store and a transport in memory, for tests.
+
+mod store;
+mod transport;
+
+pub use store::{MemoryStore, MemoryTransaction};
+pub use transport::{MemoryTransport, SentMessage};

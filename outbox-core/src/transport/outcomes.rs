@@ -17,6 +17,17 @@ pub enum Outcome {
     Destination(String),
 }
 
+impl Outcome {
+    fn from_code(code: u8, error: Option<String>) -> Self {
+        match code {
+            DELIVERED => Self::Delivered,
+            REJECTED => Self::Rejected(error.unwrap_or_default()),
+            DESTINATION => Self::Destination(error.unwrap_or_default()),
+            _ => Self::Unknown(error),
+        }
+    }
+}
+
 /// Where a transport says what became of the messages of one `publish`. Cheap to clone, `'static`.
 ///
 /// A slot is a [`MessageRef`] of the batch or its [`index`](MessageRef::index). The first word on a slot counts, except
@@ -116,12 +127,19 @@ impl Outcomes {
     /// # Panics
     /// When `index` is not below [`len`](Self::len).
     pub fn get(&self, index: usize) -> Outcome {
-        match self.0.slots[index].load(Ordering::Acquire) {
-            DELIVERED => Outcome::Delivered,
-            REJECTED => Outcome::Rejected(self.error(index).unwrap_or_default()),
-            DESTINATION => Outcome::Destination(self.error(index).unwrap_or_default()),
-            _ => Outcome::Unknown(self.error(index)),
-        }
+        Outcome::from_code(self.0.slots[index].load(Ordering::Acquire), self.error(index))
+    }
+
+    /// What was said of each message, in order of the batch.
+    pub(crate) fn all(&self) -> Vec<Outcome> {
+        let mut errors = self.0.errors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        errors.sort_unstable_by_key(|(i, _)| *i);
+        let mut errors = errors.into_iter().peekable();
+        let mut outcome = |(i, cell): (usize, &AtomicU8)| {
+            let error = errors.next_if(|(at, _)| *at == i).map(|(_, e)| e);
+            Outcome::from_code(cell.load(Ordering::Acquire), error)
+        };
+        self.0.slots.iter().enumerate().map(&mut outcome).collect()
     }
 
     fn error(&self, index: usize) -> Option<String> {
@@ -137,19 +155,7 @@ impl Outcomes {
         let Some(cell) = self.open(slot) else { return };
         let mut errors = self.0.errors.lock().unwrap_or_else(PoisonError::into_inner);
         if cell.compare_exchange(UNSAID, what, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            errors.push((slot.slot_index(), chain(&*error)));
+            errors.push((slot.slot_index(), crate::error::chain(&*error)));
         }
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -1,0 +1,245 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::{
+    AcquireRequest, Acquired, Batch, BatchBuilder, FetchLimits, IntoMessage, InvalidMessage, Lease, Limits, Message,
+    Park, ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError, StoreErrorKind,
+    TopicFilter, Wakeups,
+};
+
+/// A store without a database, for tests. Cheap to clone: all clones share the messages.
+///
+/// ```
+/// use outbox_core::memory::MemoryStore;
+/// use outbox_core::Message;
+///
+/// let store = MemoryStore::new();
+/// let mut tx = store.begin();
+/// tx.enqueue(Message::new("orders", "order.created").text("7"))?;
+/// tx.commit();
+/// # Ok::<(), outbox_core::InvalidMessage>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+    committed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    log: BTreeMap<i64, (Message, i64)>,
+    last: i64,
+    relays: BTreeMap<String, Cursor>,
+}
+
+#[derive(Debug, Default)]
+struct Cursor {
+    owner: Option<u128>,
+    epoch: i64,
+    expires: Option<Instant>,
+    lease: Duration,
+    topics: TopicFilter,
+    read: i64,
+    position: i64,
+    unsettled: SeqSet,
+    parked: BTreeMap<i64, (Park, Instant)>,
+    dead: Vec<(Message, String)>,
+}
+
+/// Messages that exist when it is committed. Dropping it rolls back.
+#[derive(Debug)]
+pub struct MemoryTransaction {
+    store: MemoryStore,
+    messages: Vec<Message>,
+}
+
+impl MemoryTransaction {
+    /// Adds a message.
+    ///
+    /// # Errors
+    /// When a part of it is out of [`Limits::DEFAULT`].
+    pub fn enqueue(&mut self, message: impl IntoMessage) -> Result<(), InvalidMessage> {
+        let message = message.into_message()?;
+        Limits::DEFAULT.check(&message)?;
+        self.messages.push(message);
+        Ok(())
+    }
+
+    /// Makes the messages exist, and wakes the relays.
+    pub fn commit(self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64);
+        let mut state = self.store.lock();
+        for message in self.messages {
+            state.last += 1;
+            let seq = state.last;
+            state.log.insert(seq, (message, now));
+        }
+        drop(state);
+        self.store.committed.notify_waiters();
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&self) -> MemoryTransaction {
+        MemoryTransaction { store: self.clone(), messages: Vec::new() }
+    }
+
+    /// What a relay gave up on, with the reasons.
+    pub fn dead_letters(&self, relay: &str) -> Vec<(Message, String)> {
+        self.lock().relays.get(relay).map(|r| r.dead.clone()).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn own(&mut self, lease: &Lease, operation: &'static str) -> Result<&mut Cursor, StoreError> {
+        let valid = |c: &&mut Cursor| c.epoch == lease.epoch && c.expires.is_some_and(|at| at > Instant::now());
+        self.relays
+            .get_mut(&lease.relay)
+            .filter(valid)
+            .ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, operation))
+    }
+}
+
+fn push(batch: &mut BatchBuilder, seq: i64, (m, created_at): &(Message, i64)) {
+    batch.push(&Row {
+        seq,
+        id: m.id.as_uuid().as_u128(),
+        created_at: *created_at,
+        topic: &m.topic,
+        key: m.key.as_deref(),
+        event_type: &m.event_type,
+        payload: &m.payload,
+        content_type: m.content_type.as_deref(),
+        headers: m.headers_json().as_deref(),
+    });
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn capabilities(&self) -> StoreCapabilities {
+        StoreCapabilities { fan_out: true, ..StoreCapabilities::new() }
+    }
+
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
+        let (mut state, now) = (self.lock(), Instant::now());
+        let last = state.last;
+        let cursor = state.relays.entry(request.relay.clone()).or_default();
+        if cursor.owner.is_some_and(|owner| owner != request.owner)
+            && let Some(at) = cursor.expires.filter(|at| *at > now)
+        {
+            return Ok(Acquired::Held(at - now));
+        }
+        if cursor.epoch == 0 && request.start == StartAt::Now {
+            cursor.position = last;
+        }
+        cursor.epoch += 1;
+        cursor.owner = Some(request.owner);
+        cursor.lease = request.lease;
+        cursor.expires = Some(now + request.lease);
+        cursor.topics = request.topics.clone();
+        // What was handed out and not settled comes first again.
+        cursor.read = cursor.unsettled.first().map_or(cursor.position, |first| first - 1);
+        let parked = cursor.parked.values().map(|(p, due)| ParkedMessage {
+            seq: p.seq,
+            key: p.key.clone(),
+            attempts: p.attempts,
+            due_in: due.saturating_duration_since(now),
+            last_error: p.last_error.clone(),
+        });
+        let lease = Lease { relay: request.relay.clone(), epoch: cursor.epoch, token: 0 };
+        Ok(Acquired::Yes(lease, parked.collect()))
+    }
+
+    async fn fetch(&self, lease: &Lease, limits: FetchLimits) -> Result<Batch, StoreError> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.own(lease, "fetch")?;
+        let Some(cursor) = state.relays.get_mut(&lease.relay) else { return Ok(Batch::default()) };
+        let mut batch = BatchBuilder::new();
+        for (seq, entry) in state.log.range(cursor.read + 1..) {
+            if batch.len() >= limits.messages {
+                break;
+            }
+            cursor.read = *seq;
+            let fresh = *seq > cursor.position;
+            cursor.position = cursor.position.max(*seq);
+            if (fresh || cursor.unsettled.contains(*seq)) && cursor.topics.matches(&entry.0.topic) {
+                cursor.unsettled.insert(*seq);
+                push(&mut batch, *seq, entry);
+            }
+        }
+        Ok(batch.finish())
+    }
+
+    async fn read(&self, lease: &Lease, seqs: &[i64]) -> Result<Batch, StoreError> {
+        let mut state = self.lock();
+        state.own(lease, "read")?;
+        let mut batch = BatchBuilder::new();
+        for seq in seqs {
+            if let Some(entry) = state.log.get(seq) {
+                push(&mut batch, *seq, entry);
+            }
+        }
+        Ok(batch.finish())
+    }
+
+    async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), StoreError> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let now = Instant::now();
+        state.own(lease, "settle")?;
+        let Some(cursor) = state.relays.get_mut(&lease.relay) else { return Ok(()) };
+        cursor.expires = Some(now + cursor.lease);
+        cursor.unsettled.remove_all(&settlement.delivered);
+        for p in &settlement.parked {
+            cursor.unsettled.remove_range(p.seq, p.seq);
+            cursor.parked.insert(p.seq, (p.clone(), now + p.due_in));
+        }
+        for seq in &settlement.unparked {
+            cursor.parked.remove(seq);
+        }
+        for d in &settlement.dead {
+            cursor.unsettled.remove_range(d.seq, d.seq);
+            cursor.parked.remove(&d.seq);
+            if let Some((message, _)) = state.log.get(&d.seq) {
+                cursor.dead.push((message.clone(), d.reason.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let cursor = state.own(lease, "release")?;
+        (cursor.owner, cursor.expires) = (None, None);
+        Ok(())
+    }
+
+    fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
+        Some(Box::new(Committed(self.committed.clone())))
+    }
+}
+
+#[derive(Debug)]
+struct Committed(Arc<Notify>);
+
+#[async_trait]
+impl Wakeups for Committed {
+    async fn wait(&mut self) {
+        self.0.notified().await;
+    }
+}

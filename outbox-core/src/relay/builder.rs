@@ -1,0 +1,154 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::observer::{Observer, RelayHandle};
+use super::policy::Policy;
+use super::store_relay::{Shared, StoreRelay};
+use crate::{AcquireRequest, StartAt, Store, TopicFilter, Transport};
+
+/// A setting that cannot work; the text gives the bounds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} is {given}: {advice}")]
+pub struct RelayConfigError {
+    setting: &'static str,
+    given: String,
+    advice: String,
+}
+
+/// Builds a [`StoreRelay`]. Every setting has a default.
+#[derive(Debug)]
+#[must_use = "call build()"]
+pub struct RelayBuilder {
+    name: String,
+    store: Arc<dyn Store>,
+    transport: Arc<dyn Transport>,
+    policy: Policy,
+    start: StartAt,
+    topics: Vec<String>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl RelayBuilder {
+    pub(super) fn new(name: String, store: Arc<dyn Store>, transport: Arc<dyn Transport>) -> Self {
+        let (policy, start) = (Policy::default(), StartAt::default());
+        Self { name, store, transport, policy, start, topics: Vec::new(), observer: None }
+    }
+
+    /// Only these topics: exact names, or prefixes that end in one `*`. Default: all.
+    pub fn topics(mut self, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.topics = topics.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Messages of one fetch and one publish, 1 to 10,000. Default 500.
+    pub fn batch(mut self, messages: usize) -> Self {
+        self.policy.batch = messages;
+        self
+    }
+
+    /// Messages and bytes handed out and not settled: what a crash may send twice. Default 20,000 and 64 MiB; at
+    /// least one batch.
+    pub fn window(mut self, messages: usize, bytes: usize) -> Self {
+        (self.policy.window_messages, self.policy.window_bytes) = (messages, bytes);
+        self
+    }
+
+    /// How long the lease holds without renewal. Default 30 s; at least twice the publish deadline.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.policy.lease = lease;
+        self
+    }
+
+    /// How long one publish may take. Default 10 s; at least 10 ms.
+    pub fn publish_deadline(mut self, deadline: Duration) -> Self {
+        self.policy.publish_deadline = deadline;
+        self
+    }
+
+    /// How long a shutdown may take. Default 30 s.
+    pub fn drain_deadline(mut self, deadline: Duration) -> Self {
+        self.policy.drain_deadline = deadline;
+        self
+    }
+
+    /// Attempts of a message that its broker fails, until it becomes a dead letter, 1 to 1,000,000. Default 10.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.policy.max_attempts = attempts;
+        self
+    }
+
+    /// The wait after a failed attempt: doubles from `first` to `max`. Default 1 s to 5 min.
+    pub fn retry(mut self, first: Duration, max: Duration) -> Self {
+        (self.policy.retry.first, self.policy.retry.max) = (first, max);
+        self
+    }
+
+    /// The wait before an absent transport is probed again: doubles from `first` to `max`. Default 100 ms to 5 s.
+    pub fn outage(mut self, first: Duration, max: Duration) -> Self {
+        (self.policy.outage.first, self.policy.outage.max) = (first, max);
+        self
+    }
+
+    /// How an idle outbox is polled: the wait doubles from `first` to `max`. Default 5 ms to 1 s.
+    pub fn poll(mut self, first: Duration, max: Duration) -> Self {
+        (self.policy.poll.first, self.policy.poll.max) = (first, max);
+        self
+    }
+
+    /// Where a name that nobody ever held starts. Default [`StartAt::Earliest`].
+    pub fn start(mut self, start: StartAt) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Receives the relay's events. Default: none; they are logged through `tracing` in any case.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The relay.
+    ///
+    /// # Errors
+    /// For the first setting out of its bounds.
+    pub fn build(self) -> Result<StoreRelay, RelayConfigError> {
+        let p = &self.policy;
+        require("the relay's name", &self.name, (1..=255).contains(&self.name.len()), "give 1 to 255 bytes")?;
+        require("batch", &p.batch, (1..=10_000).contains(&p.batch), "give 1 to 10,000 messages")?;
+        require("window", &p.window_messages, p.window_messages >= p.batch, "give at least one batch")?;
+        require("window", &p.window_bytes, p.window_bytes >= 1 << 16, "give at least 65,536 bytes")?;
+        let deadline = p.publish_deadline;
+        require("publish deadline", &deadline, deadline >= Duration::from_millis(10), "give at least 10 ms")?;
+        require("lease", &p.lease, p.lease >= deadline * 2, "give at least twice the publish deadline")?;
+        require("max_attempts", &p.max_attempts, (1..=1_000_000).contains(&p.max_attempts), "give 1 to 1,000,000")?;
+        for (setting, b) in [("retry", p.retry), ("outage", p.outage), ("poll", p.poll)] {
+            let fits = b.first >= Duration::from_millis(1) && b.first <= b.max;
+            require(setting, &(b.first, b.max), fits, "give at least 1 ms, and a maximum not below it")?;
+        }
+        let topics = TopicFilter::new(self.topics).map_err(|e| RelayConfigError {
+            setting: "topics",
+            given: "not usable".into(),
+            advice: e.to_string(),
+        })?;
+        let owner = uuid::Uuid::now_v7().as_u128();
+        let mut request = AcquireRequest::new(self.name, owner);
+        (request.lease, request.start, request.topics) = (self.policy.lease, self.start, topics);
+        Ok(StoreRelay::new(Shared {
+            store: self.store,
+            transport: self.transport,
+            policy: self.policy,
+            request,
+            observer: self.observer,
+            handle: RelayHandle::default(),
+        }))
+    }
+}
+
+fn require(
+    setting: &'static str,
+    given: &impl std::fmt::Debug,
+    fits: bool,
+    advice: &str,
+) -> Result<(), RelayConfigError> {
+    if fits { Ok(()) } else { Err(RelayConfigError { setting, given: format!("{given:?}"), advice: advice.into() }) }
+}

@@ -1,0 +1,229 @@
+//! What a relay does under one lease, without I/O: events and a clock in, actions out.
+
+mod dispatch;
+mod outcome;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Instant;
+
+use super::breaker::Breaker;
+use super::parking::{Lane, Parking};
+use super::plan::{Plan, Size};
+use super::policy::{Policy, Random};
+use crate::{Batch, KeyOrder, Limits, ParkedMessage, Settlement, Slot, TransportCapabilities};
+
+/// What the shell is to do now; each ends in one event.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Ends in [`Machine::fetched`].
+    Fetch(usize),
+    /// Ends in [`Machine::reread`].
+    Read(Vec<i64>),
+    /// Ends in [`Machine::published`].
+    Publish(u64, Batch),
+    /// Ends in [`Machine::settled`].
+    Settle(Settlement),
+}
+
+/// How far a session goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Until told to drain.
+    Run,
+    /// One fetch, and what came with it.
+    Once,
+    /// Until nothing is left.
+    UntilDrained,
+}
+
+#[derive(Debug)]
+pub(crate) struct Machine {
+    policy: Policy,
+    order: KeyOrder,
+    limits: Limits,
+    random: Random,
+    mode: Mode,
+    /// Handed out and not settled.
+    window: Size,
+    ready: VecDeque<Batch>,
+    /// What an outage gave back, until its publishes have all ended.
+    stalled: BTreeMap<i64, Slot>,
+    keys: HashMap<u64, Key>,
+    /// Keys in `Held`.
+    held: usize,
+    flights: BTreeMap<u64, Flight>,
+    next_flight: u64,
+    parking: Parking,
+    plan: Plan,
+    breaker: Breaker,
+    /// Handed out once with an unknown end: they may still arrive.
+    maybe_sent: HashSet<i64>,
+    fetching: bool,
+    reading: bool,
+    fetch_at: Instant,
+    empty_fetches: u32,
+    fetched_once: bool,
+    drained: bool,
+    draining: bool,
+    pub(crate) counts: Counts,
+}
+
+/// What happened since the session began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) delivered: u64,
+    pub(crate) failed: u64,
+    pub(crate) dead: u64,
+    pub(crate) outages: u64,
+}
+
+/// A key about which something has to be remembered.
+#[derive(Debug)]
+struct Key {
+    state: KeyState,
+    /// Handed out, in order, behind what the state is about.
+    waiting: VecDeque<Slot>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyState {
+    /// One is in flight, and only one may be.
+    Busy,
+    /// Newcomers are parked behind what is parked.
+    Parked,
+    /// Newcomers wait until the settlement of a dead letter is confirmed.
+    Held,
+}
+
+#[derive(Debug)]
+struct Flight {
+    batch: Batch,
+    /// These were parked, and stay so until delivered.
+    parked: bool,
+}
+
+impl Machine {
+    pub(crate) fn new(
+        policy: Policy,
+        transport: &TransportCapabilities,
+        mode: Mode,
+        parked: Vec<ParkedMessage>,
+        seed: u64,
+        asked: Instant,
+        now: Instant,
+    ) -> Self {
+        let parking = Parking::load(parked, policy.max_attempts, now);
+        let key = |lane| match lane {
+            Lane::Key(hash) => Some((hash, Key { state: KeyState::Parked, waiting: VecDeque::new() })),
+            Lane::Alone(_) => None,
+        };
+        Self {
+            order: transport.key_order,
+            limits: transport.limits,
+            random: Random(seed),
+            mode,
+            window: Size::default(),
+            ready: VecDeque::new(),
+            stalled: BTreeMap::new(),
+            keys: parking.lanes().filter_map(key).collect(),
+            held: 0,
+            flights: BTreeMap::new(),
+            next_flight: 0,
+            plan: Plan::new(policy.lease, asked),
+            breaker: Breaker::new(policy.outage),
+            maybe_sent: HashSet::new(),
+            fetching: false,
+            reading: false,
+            fetch_at: now,
+            empty_fetches: 0,
+            fetched_once: false,
+            drained: false,
+            draining: false,
+            counts: Counts::default(),
+            parking,
+            policy,
+        }
+    }
+
+    /// There may be something new.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.fetch_at = self.fetch_at.min(now);
+        self.empty_fetches = 0;
+    }
+
+    /// Hand out nothing more; finish what is in flight.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        let quiet = self.flights.is_empty() && !self.fetching && !self.reading && self.plan.is_settled();
+        let empty = self.ready.is_empty() && self.stalled.is_empty() && self.window == Size::default();
+        quiet
+            && (self.draining
+                || match self.mode {
+                    Mode::Run => false,
+                    Mode::Once => self.fetched_once && empty,
+                    Mode::UntilDrained => self.drained && empty && self.parking.is_empty(),
+                })
+    }
+
+    pub(crate) fn window(&self) -> Size {
+        self.window
+    }
+
+    pub(crate) fn parked(&self) -> usize {
+        self.parking.len()
+    }
+
+    pub(crate) fn breaker_closed(&self) -> bool {
+        self.breaker.is_closed()
+    }
+
+    /// When [`next`](Self::next) may have something to do although nothing happened.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        let fetch = self.may_fetch().then_some(self.fetch_at);
+        let parked =
+            if self.breaker.is_closed() && !self.reading && !self.draining { self.parking.next_due() } else { None };
+        let probe = self.breaker.probe_at();
+        [fetch, parked, probe, self.plan.due(self.hurry())].into_iter().flatten().min()
+    }
+
+    /// The next action, if there is one now.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Action> {
+        if self.plan.due(self.hurry()).is_some_and(|at| at <= now) {
+            return Some(Action::Settle(self.plan.send(now)));
+        }
+        if let Some(action) = self.next_publish(now) {
+            return Some(action);
+        }
+        if self.may_fetch() && self.fetch_at <= now {
+            self.fetching = true;
+            return Some(Action::Fetch(self.policy.batch));
+        }
+        self.next_retry(now)
+    }
+
+    fn may_fetch(&self) -> bool {
+        let room = self.window.messages + self.policy.batch <= self.policy.window_messages
+            && self.window.bytes < self.policy.window_bytes;
+        let once = self.mode == Mode::Once && self.fetched_once;
+        !self.fetching && !self.draining && !once && room && self.parking.len() < self.policy.max_parked
+    }
+
+    /// Whether settling sooner lets work go on.
+    fn hurry(&self) -> bool {
+        let full = self.window.messages + self.policy.batch > self.policy.window_messages
+            || self.window.bytes >= self.policy.window_bytes;
+        full || self.held > 0 || ((self.draining || self.mode != Mode::Run) && self.flights.is_empty())
+    }
+
+    /// The settlement is confirmed.
+    pub(crate) fn settled(&mut self, now: Instant) {
+        let (size, dead) = self.plan.confirmed(now);
+        self.window.sub(size);
+        if !dead.is_empty() {
+            self.release_held(now);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! From what a store handed out to what a transport is given.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use super::{Action, Flight, Key, KeyState, Machine};
+use crate::relay::parking::{Lane, Parked};
+use crate::relay::plan::Size;
+use crate::{Batch, DeadLetter, KeyOrder, MessageRef, Park, Slot};
+
+impl Machine {
+    /// The next messages of the log.
+    pub(crate) fn fetched(&mut self, batch: Batch, now: Instant) {
+        self.fetching = false;
+        self.fetched_once = true;
+        self.drained = batch.is_empty();
+        if batch.is_empty() {
+            self.empty_fetches = self.empty_fetches.saturating_add(1);
+            self.fetch_at = now + self.policy.poll.after(self.empty_fetches, 0);
+            return;
+        }
+        self.empty_fetches = 0;
+        self.fetch_at = now;
+        self.window.add(batch.len(), batch.bytes());
+        if self.order == KeyOrder::Gapless
+            && self.keys.is_empty()
+            && batch.iter().all(|m| self.limits.check_ref(&m).is_ok())
+        {
+            self.ready.push_back(batch);
+            return;
+        }
+        let mut free = Vec::with_capacity(batch.len());
+        for (i, m) in batch.iter().enumerate() {
+            if self.claim(&m, || batch.slot(i), now) {
+                free.push(batch.slot(i));
+            }
+        }
+        self.push_ready(free);
+    }
+
+    /// Whether the message may be published now; otherwise it waits, is parked or dies.
+    fn claim(&mut self, m: &MessageRef<'_>, slot: impl FnOnce() -> Slot, now: Instant) -> bool {
+        if let Some(key) = m.key_hash().and_then(|hash| self.keys.get_mut(&hash)) {
+            match key.state {
+                KeyState::Busy | KeyState::Held => key.waiting.push_back(slot()),
+                KeyState::Parked => self.park_behind(m, now),
+            }
+            return false;
+        }
+        if let Err(e) = self.limits.check_ref(m) {
+            self.bury(m, e.to_string(), 0);
+            return false;
+        }
+        if let (KeyOrder::OneInFlight, Some(hash)) = (self.order, m.key_hash()) {
+            self.keys.insert(hash, Key::new(KeyState::Busy));
+        }
+        true
+    }
+
+    pub(super) fn push_ready(&mut self, slots: Vec<Slot>) {
+        let mut slots = slots.into_iter();
+        loop {
+            let some: Vec<Slot> = slots.by_ref().take(self.policy.batch).collect();
+            if some.is_empty() {
+                return;
+            }
+            self.ready.push_back(Batch::from_slots(some));
+        }
+    }
+
+    /// Publishes in order, no later than the lease allows, one at a time while an outage is probed.
+    pub(super) fn next_publish(&mut self, now: Instant) -> Option<Action> {
+        if self.draining || now + self.policy.publish_deadline >= self.plan.lease_until {
+            return None;
+        }
+        if let Some(at) = self.breaker.probe_at() {
+            if at > now || !self.flights.is_empty() {
+                return None;
+            }
+            return self.probe(now);
+        }
+        if !self.breaker.is_closed() || self.flights.len() >= self.policy.publishes {
+            return None;
+        }
+        while let Some(batch) = self.ready.pop_front() {
+            let batch = self.still_free(batch, now);
+            if !batch.is_empty() {
+                return Some(self.launch(batch, false));
+            }
+        }
+        None
+    }
+
+    /// Takes out what has to wait since it was made ready. With one in flight per key nothing does.
+    fn still_free(&mut self, batch: Batch, now: Instant) -> Batch {
+        if self.order == KeyOrder::OneInFlight || self.keys.is_empty() {
+            return batch;
+        }
+        let held = |m: &MessageRef<'_>| m.key_hash().is_some_and(|hash| self.keys.contains_key(&hash));
+        if !batch.iter().any(|m| held(&m)) {
+            return batch;
+        }
+        let mut free = Vec::with_capacity(batch.len());
+        for (i, m) in batch.iter().enumerate() {
+            if self.claim(&m, || batch.slot(i), now) {
+                free.push(batch.slot(i));
+            }
+        }
+        Batch::from_slots(free)
+    }
+
+    pub(super) fn launch(&mut self, batch: Batch, parked: bool) -> Action {
+        let id = self.next_flight;
+        self.next_flight += 1;
+        self.flights.insert(id, Flight { batch: batch.clone(), parked });
+        Action::Publish(id, batch)
+    }
+
+    /// One message, of another key each time.
+    fn probe(&mut self, now: Instant) -> Option<Action> {
+        self.unstall(now);
+        let mut slots: Vec<Slot> = self.ready.drain(..).flat_map(|b| (0..b.len()).map(move |i| b.slot(i))).collect();
+        let mut seen = HashSet::new();
+        let lane = |slot: &Slot| match slot.message().key_hash() {
+            Some(hash) => hash,
+            None => slot.seq().cast_unsigned().reverse_bits(),
+        };
+        // Only the first of each key, so that a probe never overtakes.
+        let heads: Vec<usize> = (0..slots.len()).filter(|i| seen.insert(lane(&slots[*i]))).collect();
+        let chosen = self.breaker.probe(heads.iter().map(|i| lane(&slots[*i])));
+        let slot = chosen.map(|i| slots.remove(heads[i]));
+        self.push_ready(slots);
+        match slot {
+            Some(slot) => Some(self.launch(Batch::from_slots(vec![slot]), false)),
+            // Nothing of the log waits: the parked ones may try.
+            None => {
+                self.breaker.half_open();
+                None
+            }
+        }
+    }
+
+    /// What the outage gave back takes its place in front again.
+    fn unstall(&mut self, now: Instant) {
+        if self.stalled.is_empty() {
+            return;
+        }
+        let mut slots: Vec<Slot> = std::mem::take(&mut self.stalled).into_values().collect();
+        slots.extend(self.ready.drain(..).flat_map(|b| (0..b.len()).map(move |i| b.slot(i))));
+        slots.sort_by_key(Slot::seq);
+        let batch = self.still_free(Batch::from_slots(slots), now);
+        self.push_ready((0..batch.len()).map(|i| batch.slot(i)).collect());
+    }
+
+    /// Parked messages whose time has come: given up, or read again.
+    pub(super) fn next_retry(&mut self, now: Instant) -> Option<Action> {
+        if self.draining || !self.breaker.is_closed() {
+            return None;
+        }
+        for seq in self.parking.take_exhausted(now) {
+            self.bury_parked(seq);
+        }
+        if self.reading || self.flights.len() >= self.policy.publishes {
+            return None;
+        }
+        let run = if self.order == KeyOrder::Gapless { 64 } else { 1 };
+        let oldest = self.flights.keys().next().copied().unwrap_or(u64::MAX);
+        let seqs = self.parking.take_due(now, run, self.policy.batch, oldest);
+        self.reading = !seqs.is_empty();
+        self.reading.then_some(Action::Read(seqs))
+    }
+
+    /// Parked messages as the store has them; one that is gone is forgotten.
+    pub(crate) fn reread(&mut self, asked: &[i64], batch: Batch) -> Option<Action> {
+        self.reading = false;
+        let found: HashSet<i64> = batch.iter().map(|m| m.seq()).collect();
+        for seq in asked.iter().filter(|seq| !found.contains(seq)) {
+            self.unpark(*seq, Size::default());
+        }
+        let mut good = Vec::with_capacity(batch.len());
+        for (i, m) in batch.iter().enumerate() {
+            // One that only waited behind another was never checked.
+            match self.limits.check_ref(&m) {
+                Ok(()) => good.push(batch.slot(i)),
+                Err(e) => {
+                    self.parking.set_failure(m.seq(), e.to_string(), 0);
+                    self.bury_parked(m.seq());
+                }
+            }
+        }
+        if good.is_empty() || self.draining {
+            return None;
+        }
+        let batch = Batch::from_slots(good);
+        self.window.add(batch.len(), batch.bytes());
+        Some(self.launch(batch, true))
+    }
+
+    /// Behind what its key has parked, at once due.
+    pub(super) fn park_behind(&mut self, m: &MessageRef<'_>, now: Instant) {
+        let parked = Parked {
+            lane: lane(m),
+            key: m.key().map(str::to_owned),
+            attempts: 0,
+            due: now,
+            error: None,
+            maybe_sent: self.maybe_sent.remove(&m.seq()),
+            exhausted: false,
+        };
+        self.park(m, parked, now, size(m));
+    }
+
+    pub(super) fn park(&mut self, m: &MessageRef<'_>, parked: Parked, now: Instant, size: Size) {
+        let park = Park {
+            seq: m.seq(),
+            key: parked.key.clone(),
+            attempts: parked.attempts,
+            due_in: parked.due.saturating_duration_since(now),
+            last_error: parked.error.clone(),
+        };
+        self.plan.park(park, size);
+        self.parking.park(m.seq(), parked, self.next_flight);
+    }
+
+    /// Gives a message of the log up; its key waits until that is settled.
+    pub(super) fn bury(&mut self, m: &MessageRef<'_>, reason: String, attempts: u32) {
+        self.counts.dead += 1;
+        self.plan.dead(DeadLetter { seq: m.seq(), reason, attempts }, m.key_hash(), size(m));
+        if let Some(hash) = m.key_hash() {
+            self.hold(hash);
+        }
+    }
+
+    /// Gives a parked message up.
+    pub(super) fn bury_parked(&mut self, seq: i64) {
+        let Some(parked) = self.parking.get(seq).cloned() else { return };
+        self.counts.dead += 1;
+        let reason = parked.error.unwrap_or_else(|| "no attempt was left".into());
+        let key = match parked.lane {
+            Lane::Key(hash) => Some(hash),
+            Lane::Alone(_) => None,
+        };
+        self.plan.dead(DeadLetter { seq, reason, attempts: parked.attempts }, key, Size::default());
+        self.parking.remove(seq);
+        if let Some(hash) = key {
+            self.hold(hash);
+        }
+    }
+
+    fn hold(&mut self, hash: u64) {
+        let key = self.keys.entry(hash).or_insert(Key::new(KeyState::Busy));
+        if key.state != KeyState::Held {
+            key.state = KeyState::Held;
+            self.held += 1;
+        }
+    }
+}
+
+pub(super) fn lane(m: &MessageRef<'_>) -> Lane {
+    m.key_hash().map_or(Lane::Alone(m.seq()), Lane::Key)
+}
+
+pub(super) fn size(m: &MessageRef<'_>) -> Size {
+    Size { messages: 1, bytes: m.size() }
+}

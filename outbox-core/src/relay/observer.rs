@@ -1,0 +1,69 @@
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a relay tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RelayEvent {
+    /// The lease is ours.
+    Acquired {
+        /// The fencing epoch.
+        epoch: i64,
+    },
+    /// Another process has the lease.
+    Standby,
+    /// The lease ended, by an error of the store; the relay acquires anew.
+    Lost {
+        /// The error with its causes.
+        error: String,
+    },
+    /// The transport does not answer; nothing is lost, and no attempt is counted.
+    Outage,
+    /// The transport answers again.
+    Recovered,
+    /// The lease was given up after a drain.
+    Released,
+}
+
+/// Receives events. Called from the relay's own task: must not block.
+pub trait Observer: Debug + Send + Sync + 'static {
+    /// Something happened to the relay of this name.
+    fn on_event(&self, relay: &str, event: &RelayEvent);
+}
+
+/// Figures of a relay, since it was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct RelayStats {
+    /// Whether the lease is ours.
+    pub active: bool,
+    /// Whether the transport answered last time.
+    pub connected: bool,
+    /// Messages that the transport acknowledged.
+    pub delivered: u64,
+    /// Attempts that their broker failed.
+    pub failed: u64,
+    /// Messages given up on.
+    pub dead: u64,
+    /// Outages of the transport.
+    pub outages: u64,
+    /// Messages handed out and not settled.
+    pub window: usize,
+    /// Messages that wait for another attempt.
+    pub parked: usize,
+}
+
+/// Live figures of a relay. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct RelayHandle(Arc<Mutex<RelayStats>>);
+
+impl RelayHandle {
+    /// The figures now.
+    pub fn stats(&self) -> RelayStats {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut RelayStats)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

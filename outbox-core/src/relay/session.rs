@@ -1,0 +1,169 @@
+//! The thin shell around the machine: one lease, from its acquisition to its end.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{sleep_until, timeout};
+
+use super::machine::{Action, Counts, Machine};
+use super::observer::{RelayEvent, RelayHandle};
+use super::store_relay::Shared;
+use crate::{Batch, FetchLimits, Lease, Outcomes, StoreError, StoreErrorKind, Transport, Wakeups};
+
+/// Between two looks at a timer that is due while its work has to wait for something else.
+const RECHECK: Duration = Duration::from_millis(10);
+
+/// What an action ended in.
+enum Done {
+    Fetched(Result<Batch, StoreError>),
+    Read(Vec<i64>, Result<Batch, StoreError>),
+    Published(u64, Outcomes),
+    Settled(Result<(), StoreError>),
+}
+
+/// How a session ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// By itself or by a drain; all is settled and the lease was given up.
+    Finished,
+}
+
+pub(super) struct Session<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) lease: Lease,
+    pub(super) machine: Machine,
+    pub(super) wakeups: Option<Box<dyn Wakeups>>,
+}
+
+impl Session<'_> {
+    /// Runs until the machine is finished. `stop` turns it to draining.
+    pub(super) async fn run(mut self, stop: &mut (dyn Future<Output = ()> + Send + Unpin)) -> Result<End, StoreError> {
+        let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
+        let mut before = Counts::default();
+        let mut drain_until: Option<Instant> = None;
+        loop {
+            while let Some(action) = self.machine.next(Instant::now()) {
+                running.push(self.start(action));
+            }
+            self.report(&mut before);
+            if self.machine.is_finished() {
+                self.shared.store.release(&self.lease).await?;
+                return Ok(End::Finished);
+            }
+            let now = Instant::now();
+            if drain_until.is_some_and(|until| until <= now) {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, "drain")
+                    .with_detail("what was in flight did not end in time; a successor sends it again"));
+            }
+            let wake = self.machine.wake_at().into_iter().chain(drain_until).min();
+            let wake = wake.map_or(now + Duration::from_secs(1), |at| at.max(now + RECHECK / 10));
+            tokio::select! {
+                Some(done) = running.next(), if !running.is_empty() => {
+                    if let Err(e) = self.finish(done, &mut running) {
+                        self.outlast(running).await;
+                        return Err(e);
+                    }
+                }
+                () = sleep_until(wake.into()) => {}
+                () = wait(&mut self.wakeups), if self.wakeups.is_some() => self.machine.wake(Instant::now()),
+                () = &mut *stop, if drain_until.is_none() => {
+                    drain_until = Some(now + self.shared.policy.drain_deadline);
+                    self.machine.drain();
+                }
+            }
+        }
+    }
+
+    fn start(&self, action: Action) -> BoxFuture<'static, Done> {
+        let (store, lease) = (self.shared.store.clone(), self.lease.clone());
+        match action {
+            Action::Fetch(messages) => {
+                async move { Done::Fetched(store.fetch(&lease, FetchLimits { messages }).await) }.boxed()
+            }
+            Action::Read(seqs) => async move {
+                let read = store.read(&lease, &seqs).await;
+                Done::Read(seqs, read)
+            }
+            .boxed(),
+            Action::Publish(id, batch) => {
+                publish(self.shared.transport.clone(), id, batch, self.shared.policy.publish_deadline).boxed()
+            }
+            Action::Settle(settlement) => async move { Done::Settled(store.settle(&lease, &settlement).await) }.boxed(),
+        }
+    }
+
+    fn finish(
+        &mut self,
+        done: Done,
+        running: &mut FuturesUnordered<BoxFuture<'static, Done>>,
+    ) -> Result<(), StoreError> {
+        let now = Instant::now();
+        match done {
+            Done::Fetched(batch) => self.machine.fetched(batch?, now),
+            Done::Read(asked, batch) => {
+                if let Some(action) = self.machine.reread(&asked, batch?) {
+                    running.push(self.start(action));
+                }
+            }
+            Done::Published(id, outcomes) => self.machine.published(id, &outcomes, now),
+            Done::Settled(result) => {
+                result?;
+                self.machine.settled(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// After the lease was lost nothing new is handed over, and nobody acquires again before our own requests ended.
+    async fn outlast(&self, mut running: FuturesUnordered<BoxFuture<'static, Done>>) {
+        let all = async { while running.next().await.is_some() {} };
+        _ = timeout(self.shared.policy.publish_deadline, all).await;
+    }
+
+    fn report(&self, before: &mut Counts) {
+        let (counts, window, parked) = (self.machine.counts, self.machine.window(), self.machine.parked());
+        let closed = self.machine.breaker_closed();
+        let handle: &RelayHandle = &self.shared.handle;
+        let mut outage = None;
+        handle.update(|stats| {
+            stats.delivered += counts.delivered - before.delivered;
+            stats.failed += counts.failed - before.failed;
+            stats.dead += counts.dead - before.dead;
+            stats.outages += counts.outages - before.outages;
+            stats.window = window.messages;
+            stats.parked = parked;
+            if stats.connected == closed {
+                return;
+            }
+            stats.connected = closed;
+            outage = Some(if closed { RelayEvent::Recovered } else { RelayEvent::Outage });
+        });
+        *before = counts;
+        if let Some(event) = outage {
+            self.shared.tell(&event);
+        }
+    }
+}
+
+async fn wait(wakeups: &mut Option<Box<dyn Wakeups>>) {
+    match wakeups {
+        Some(wakeups) => wakeups.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Bounds a publish and catches its panic: either leaves the messages unknown.
+async fn publish(transport: Arc<dyn Transport>, id: u64, batch: Batch, deadline: Duration) -> Done {
+    let outcomes = Outcomes::new(batch.len());
+    let call = AssertUnwindSafe(transport.publish(batch, &outcomes)).catch_unwind();
+    match timeout(deadline, call).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => tracing::error!("the transport panicked; its messages are tried again"),
+        Err(_) => tracing::warn!(?deadline, "the transport did not answer within the publish deadline"),
+    }
+    outcomes.close();
+    Done::Published(id, outcomes)
+}

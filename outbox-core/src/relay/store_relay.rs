@@ -1,0 +1,168 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::future::FutureExt;
+use tokio::time::timeout;
+
+use super::builder::RelayBuilder;
+use super::machine::{Machine, Mode};
+use super::observer::{Observer, RelayEvent, RelayHandle};
+use super::policy::{Backoff, Policy, Random};
+use super::session::Session;
+use super::{Relay, RelayError, Shutdown};
+use crate::{AcquireRequest, Acquired, Store, StoreError, Transport};
+
+/// Waits between attempts to reach a database that is away.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5), jitter: true };
+/// At most this long between two looks at a lease that another process holds.
+const STANDBY: Duration = Duration::from_secs(1);
+
+/// A relay from one store to one transport. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct StoreRelay(Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) policy: Policy,
+    pub(super) request: AcquireRequest,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+    pub(super) handle: RelayHandle,
+}
+
+impl Shared {
+    pub(super) fn tell(&self, event: &RelayEvent) {
+        match event {
+            RelayEvent::Lost { error } => tracing::warn!(relay = self.request.relay, error, "the lease ended"),
+            event => tracing::info!(relay = self.request.relay, ?event),
+        }
+        if let Some(observer) = &self.observer {
+            observer.on_event(&self.request.relay, event);
+        }
+    }
+}
+
+impl StoreRelay {
+    /// A relay named `name`. The name is the cursor: the same name goes on where it stopped.
+    pub fn builder(name: impl Into<String>, store: impl Store, transport: impl Transport) -> RelayBuilder {
+        RelayBuilder::new(name.into(), Arc::new(store), Arc::new(transport))
+    }
+
+    pub(super) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// Runs until `shutdown` completes, then drains. See [`Relay::run_until`].
+    ///
+    /// # Errors
+    /// As [`Relay::run_until`].
+    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RelayError> {
+        self.run_until(Box::pin(shutdown)).await
+    }
+
+    /// One lease: acquired, worked under, given up. `Ok(None)`: stopped while waiting for it.
+    async fn session(
+        &self,
+        mode: Mode,
+        stop: &mut (dyn Future<Output = ()> + Send + Unpin),
+    ) -> Result<Step, StoreError> {
+        let shared = &*self.0;
+        let asked = Instant::now();
+        let acquired = tokio::select! {
+            acquired = shared.store.acquire(&shared.request) => acquired?,
+            () = &mut *stop => return Ok(Step::Stopped),
+        };
+        let (lease, parked) = match acquired {
+            Acquired::Yes(lease, parked) => (lease, parked),
+            Acquired::Held(wait) => return Ok(Step::Held(wait)),
+        };
+        shared.handle.update(|s| (s.active, s.connected) = (true, true));
+        shared.tell(&RelayEvent::Acquired { epoch: lease.epoch });
+        let seed = (shared.request.owner >> 64) as u64 ^ lease.epoch.cast_unsigned();
+        let capabilities = shared.transport.capabilities();
+        let machine = Machine::new(shared.policy.clone(), &capabilities, mode, parked, seed, asked, Instant::now());
+        let session = Session { shared, lease, machine, wakeups: shared.store.wakeups() };
+        let ended = session.run(stop).await;
+        shared.handle.update(|s| s.active = false);
+        ended.map(|_| {
+            shared.tell(&RelayEvent::Released);
+            Step::Finished
+        })
+    }
+
+    fn fatal(&self, source: StoreError) -> RelayError {
+        RelayError::Store { relay: self.0.request.relay.clone(), source }
+    }
+
+    async fn once(&self, mode: Mode) -> Result<u64, RelayError> {
+        let before = self.handle().stats().delivered;
+        let mut never = std::future::pending();
+        match self.session(mode, &mut never).await.map_err(|e| self.fatal(e))? {
+            Step::Held(retry_in) => Err(RelayError::Standby { relay: self.0.request.relay.clone(), retry_in }),
+            Step::Finished | Step::Stopped => Ok(self.handle().stats().delivered - before),
+        }
+    }
+}
+
+enum Step {
+    Finished,
+    Stopped,
+    Held(Duration),
+}
+
+#[async_trait]
+impl Relay for StoreRelay {
+    async fn run_until(&self, shutdown: Shutdown) -> Result<(), RelayError> {
+        let mut stop = shutdown.shared();
+        let mut random = Random(self.0.request.owner as u64);
+        let (mut failures, mut standing_by) = (0, false);
+        loop {
+            let started = Instant::now();
+            let wait = match self.session(Mode::Run, &mut stop).await {
+                Ok(Step::Finished | Step::Stopped) => break,
+                Ok(Step::Held(wait)) => {
+                    if !std::mem::replace(&mut standing_by, true) {
+                        self.0.tell(&RelayEvent::Standby);
+                    }
+                    failures = 0;
+                    wait.min(STANDBY)
+                }
+                Err(e) if e.is_transient() => {
+                    standing_by = false;
+                    failures = if started.elapsed() > RETRY.max { 1 } else { failures + 1 };
+                    self.0.tell(&RelayEvent::Lost { error: crate::error::chain(&e) });
+                    RETRY.after(failures, random.next())
+                }
+                Err(e) => return Err(self.fatal(e)),
+            };
+            if timeout(wait, stop.clone()).await.is_ok() {
+                break;
+            }
+        }
+        if let Err(e) = self.0.transport.close().await {
+            tracing::warn!(relay = self.0.request.relay, error = %e, "the transport did not close cleanly");
+        }
+        Ok(())
+    }
+
+    async fn run_once(&self) -> Result<u64, RelayError> {
+        self.once(Mode::Once).await
+    }
+
+    async fn until_drained(&self, limit: Duration) -> Result<u64, RelayError> {
+        match timeout(limit, self.once(Mode::UntilDrained)).await {
+            Ok(result) => result,
+            Err(_) => {
+                let stats = self.handle().stats();
+                let relay = self.0.request.relay.clone();
+                Err(RelayError::TimedOut { relay, timeout: limit, left: stats.window, parked: stats.parked })
+            }
+        }
+    }
+
+    fn handle(&self) -> RelayHandle {
+        self.0.handle.clone()
+    }
+}

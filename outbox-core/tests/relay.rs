@@ -1,0 +1,154 @@
+//! The relay over the memory store: what it promises, seen from outside.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use outbox_core::memory::{MemoryStore, MemoryTransport};
+use outbox_core::{
+    Batch, KeyOrder, Message, Outcomes, Relay, RelayBuilder, StoreRelay, Transport, TransportCapabilities, async_trait,
+};
+
+fn enqueue(store: &MemoryStore, keys: usize, messages: usize) {
+    let mut tx = store.begin();
+    for i in 0..messages {
+        tx.enqueue(Message::new("orders", "order.created").key(i % keys).text(i.to_string())).expect("valid");
+    }
+    tx.commit();
+}
+
+fn quick(store: &MemoryStore, transport: impl Transport) -> RelayBuilder {
+    let (first, max) = (Duration::from_millis(1), Duration::from_millis(4));
+    StoreRelay::builder("test", store.clone(), transport).retry(first, max).outage(first, max)
+}
+
+/// Says of each attempt what a script says: `(payload, attempt, attempts of all) -> outcome`.
+#[derive(Debug)]
+struct Scripted {
+    order: KeyOrder,
+    script: fn(&str, u32, usize) -> Said,
+    attempts: Mutex<HashMap<String, u32>>,
+    stored: Mutex<Vec<(String, u64)>>,
+}
+
+enum Said {
+    Yes,
+    Unknown,
+    Reject,
+}
+
+impl Scripted {
+    fn new(order: KeyOrder, script: fn(&str, u32, usize) -> Said) -> Self {
+        Self { order, script, attempts: Mutex::default(), stored: Mutex::default() }
+    }
+
+    /// First occurrences per key rise; returns how many distinct messages were stored.
+    fn check(&self) -> usize {
+        let mut seen = HashMap::new();
+        let mut last: HashMap<String, u64> = HashMap::new();
+        for (key, n) in self.stored.lock().unwrap().iter() {
+            if seen.insert(*n, ()).is_none() {
+                let before = last.insert(key.clone(), *n);
+                assert!(before.is_none_or(|b| b < *n), "key {key}: {n} came after {before:?}");
+            }
+        }
+        seen.len()
+    }
+}
+
+#[async_trait]
+impl Transport for Scripted {
+    fn capabilities(&self) -> TransportCapabilities {
+        TransportCapabilities::new().key_order(self.order)
+    }
+
+    async fn publish(&self, batch: Batch, out: &Outcomes) {
+        let mut broken = Vec::new();
+        for m in batch.iter() {
+            let (text, key) = (String::from_utf8_lossy(m.payload()).into_owned(), m.key().unwrap_or("").to_owned());
+            if self.order == KeyOrder::Gapless && broken.contains(&key) {
+                continue;
+            }
+            let mut attempts = self.attempts.lock().unwrap();
+            let attempt = attempts.entry(text.clone()).and_modify(|n| *n += 1).or_insert(1);
+            let attempt = *attempt;
+            let total = attempts.values().map(|n| *n as usize).sum();
+            match (self.script)(&text, attempt, total) {
+                Said::Yes => {
+                    self.stored.lock().unwrap().push((key, text.parse().expect("a number")));
+                    out.delivered(m);
+                }
+                Said::Unknown => {
+                    out.unknown(m, "no answer");
+                    broken.push(key);
+                }
+                Said::Reject => out.reject(m, "never"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn delivers_everything_once_and_in_order_without_faults() {
+    let (store, sent) = (MemoryStore::new(), MemoryTransport::new());
+    enqueue(&store, 7, 5_000);
+    let relay = quick(&store, sent.clone()).build().expect("valid settings");
+    assert_eq!(relay.until_drained(Duration::from_secs(20)).await.expect("drained"), 5_000);
+    let sent = sent.take();
+    assert_eq!(sent.len(), 5_000);
+    for key in 0..7 {
+        let of_key: Vec<u64> = sent
+            .iter()
+            .filter(|m| m.key() == Some(&key.to_string()))
+            .map(|m| String::from_utf8_lossy(m.payload()).parse().unwrap())
+            .collect();
+        assert!(of_key.is_sorted(), "key {key}");
+    }
+    assert_eq!(relay.until_drained(Duration::from_secs(5)).await.expect("drained"), 0, "nothing comes twice");
+}
+
+#[tokio::test]
+async fn a_failing_message_holds_back_its_own_key_and_keeps_its_order() {
+    for order in [KeyOrder::OneInFlight, KeyOrder::Gapless] {
+        let store = MemoryStore::new();
+        enqueue(&store, 5, 1_000);
+        let script =
+            |text: &str, attempt, _| if text.ends_with('3') && attempt < 3 { Said::Unknown } else { Said::Yes };
+        let transport = std::sync::Arc::new(Scripted::new(order, script));
+        let relay = quick(&store, transport.clone()).batch(50).build().expect("valid settings");
+        relay.until_drained(Duration::from_secs(20)).await.expect("drained");
+        assert_eq!(transport.check(), 1_000);
+        assert!(relay.handle().stats().failed > 0);
+        assert_eq!(relay.handle().stats().dead, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_outage_costs_no_attempt() {
+    for order in [KeyOrder::OneInFlight, KeyOrder::Gapless] {
+        let store = MemoryStore::new();
+        enqueue(&store, 5, 300);
+        let script = |_: &str, _, total| if total < 40 { Said::Unknown } else { Said::Yes };
+        let transport = std::sync::Arc::new(Scripted::new(order, script));
+        let relay = quick(&store, transport.clone()).batch(20).max_attempts(1).build().expect("valid settings");
+        relay.until_drained(Duration::from_secs(20)).await.expect("drained");
+        assert!(relay.handle().stats().outages > 0);
+        assert_eq!((transport.check(), relay.handle().stats().failed), (300, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_message_becomes_a_dead_letter_alone() {
+    for order in [KeyOrder::OneInFlight, KeyOrder::Gapless] {
+        let store = MemoryStore::new();
+        enqueue(&store, 3, 200);
+        let script = |text: &str, _, _| if text == "100" { Said::Reject } else { Said::Yes };
+        let transport = std::sync::Arc::new(Scripted::new(order, script));
+        let relay = quick(&store, transport.clone()).build().expect("valid settings");
+        relay.until_drained(Duration::from_secs(20)).await.expect("drained");
+        assert_eq!(transport.check(), 199);
+        let dead = store.dead_letters("test");
+        assert_eq!(dead.len(), 1);
+        assert_eq!((dead[0].0.payload.as_ref(), dead[0].1.as_str()), (b"100".as_slice(), "never"));
+    }
+}
