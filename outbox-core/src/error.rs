@@ -73,6 +73,13 @@ impl StoreError {
         self
     }
 
+    /// Names the operation it happened in.
+    #[must_use]
+    pub fn during(mut self, operation: &'static str) -> Self {
+        self.operation = operation;
+        self
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
