@@ -124,9 +124,8 @@ impl Log {
         let cut = found.len() >= answer.limit && found.last().is_some_and(|last| *last <= self.read);
         let looked_at = if cut { found.last().copied().unwrap_or_default() } else { i64::MAX };
         if let Some(snapshot) = &answer.snapshot {
-            let gone = |h: &Hole| {
-                snapshot.xmin() >= h.fence || answer.oldest_writer.is_some_and(|oldest| h.fence <= oldest)
-            };
+            let gone =
+                |h: &Hole| snapshot.xmin() >= h.fence || answer.oldest_writer.is_some_and(|oldest| h.fence <= oldest);
             self.holes.retain(|h| h.hi > looked_at || !gone(h));
         }
         for &seq in &found[found.partition_point(|seq| *seq <= self.read)..] {

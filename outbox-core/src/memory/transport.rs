@@ -19,6 +19,7 @@ pub struct SentMessage {
     key: Option<String>,
     event_type: String,
     payload: Bytes,
+    content_type: Option<String>,
     headers: Vec<(String, String)>,
 }
 
@@ -30,6 +31,7 @@ impl SentMessage {
             key: m.key().map(str::to_owned),
             event_type: m.event_type().into(),
             payload: Bytes::copy_from_slice(m.payload()),
+            content_type: m.content_type().map(str::to_owned),
             headers: m.headers().unwrap_or_default(),
         }
     }
@@ -57,6 +59,11 @@ impl SentMessage {
     /// The payload.
     pub fn payload(&self) -> &[u8] {
         &self.payload
+    }
+
+    /// The payload's media type.
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
     }
 
     /// The headers.

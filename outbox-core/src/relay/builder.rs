@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::observer::{Observer, RelayHandle};
 use super::policy::Policy;
-use super::store_relay::{Shared, StoreRelay};
+use super::store_relay::{Inner, StoreRelay};
 use crate::{AcquireRequest, StartAt, Store, TopicFilter, Transport};
 
 /// A setting that cannot work; the text gives the bounds.
@@ -133,7 +133,7 @@ impl RelayBuilder {
         let owner = uuid::Uuid::now_v7().as_u128();
         let mut request = AcquireRequest::new(self.name, owner);
         (request.lease, request.start, request.topics) = (self.policy.lease, self.start, topics);
-        Ok(StoreRelay::new(Shared {
+        Ok(StoreRelay::new(Inner {
             store: self.store,
             transport: self.transport,
             policy: self.policy,

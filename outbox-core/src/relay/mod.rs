@@ -48,10 +48,11 @@ pub trait Relay: Debug + Send + Sync + 'static {
     /// The first error of the store; [`RelayError::Standby`] where another process holds the lease.
     async fn run_once(&self) -> Result<u64, RelayError>;
 
-    /// Runs until nothing is left to deliver. Returns how many messages were delivered.
+    /// Runs until nothing is left to deliver. Returns how many messages were delivered. Waits for a lease that another
+    /// process holds and for a database that is away.
     ///
     /// # Errors
-    /// As [`run_once`](Self::run_once), and [`RelayError::TimedOut`].
+    /// As [`run_until`](Self::run_until), and [`RelayError::TimedOut`]: what was in flight was settled.
     async fn until_drained(&self, timeout: Duration) -> Result<u64, RelayError>;
 
     /// Figures while it runs.

@@ -10,7 +10,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::machine::{Action, Counts, Machine};
 use super::observer::{RelayEvent, RelayHandle};
-use super::store_relay::Shared;
+use super::store_relay::Inner;
 use crate::{Batch, FetchLimits, Lease, Outcomes, StoreError, StoreErrorKind, Transport, Wakeups};
 
 /// Between two looks at a timer that is due while its work has to wait for something else.
@@ -32,7 +32,7 @@ pub(super) enum End {
 }
 
 pub(super) struct Session<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a Inner,
     pub(super) lease: Lease,
     pub(super) machine: Machine,
     pub(super) wakeups: Option<Box<dyn Wakeups>>,

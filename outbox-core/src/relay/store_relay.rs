@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::future::FutureExt;
-use tokio::time::timeout;
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+use tokio::time::{sleep, timeout};
 
 use super::builder::RelayBuilder;
 use super::machine::{Machine, Mode};
@@ -20,10 +20,10 @@ const STANDBY: Duration = Duration::from_secs(1);
 
 /// A relay from one store to one transport. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct StoreRelay(Arc<Shared>);
+pub struct StoreRelay(Arc<Inner>);
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Inner {
     pub(super) store: Arc<dyn Store>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) policy: Policy,
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub(super) handle: RelayHandle,
 }
 
-impl Shared {
+impl Inner {
     pub(super) fn tell(&self, event: &RelayEvent) {
         match event {
             RelayEvent::Lost { error } => tracing::warn!(relay = self.request.relay, error, "the lease ended"),
@@ -50,7 +50,7 @@ impl StoreRelay {
         RelayBuilder::new(name.into(), Arc::new(store), Arc::new(transport))
     }
 
-    pub(super) fn new(shared: Shared) -> Self {
+    pub(super) fn new(shared: Inner) -> Self {
         Self(Arc::new(shared))
     }
 
@@ -96,32 +96,15 @@ impl StoreRelay {
         RelayError::Store { relay: self.0.request.relay.clone(), source }
     }
 
-    async fn once(&self, mode: Mode) -> Result<u64, RelayError> {
-        let before = self.handle().stats().delivered;
-        let mut never = std::future::pending();
-        match self.session(mode, &mut never).await.map_err(|e| self.fatal(e))? {
-            Step::Held(retry_in) => Err(RelayError::Standby { relay: self.0.request.relay.clone(), retry_in }),
-            Step::Finished | Step::Stopped => Ok(self.handle().stats().delivered - before),
-        }
-    }
-}
-
-enum Step {
-    Finished,
-    Stopped,
-    Held(Duration),
-}
-
-#[async_trait]
-impl Relay for StoreRelay {
-    async fn run_until(&self, shutdown: Shutdown) -> Result<(), RelayError> {
-        let mut stop = shutdown.shared();
+    /// Lease after lease, until a session ends by itself (`true`) or `stop` completes (`false`).
+    async fn sessions(&self, mode: Mode, mut stop: Stop) -> Result<bool, RelayError> {
         let mut random = Random(self.0.request.owner as u64);
         let (mut failures, mut standing_by) = (0, false);
         loop {
             let started = Instant::now();
-            let wait = match self.session(Mode::Run, &mut stop).await {
-                Ok(Step::Finished | Step::Stopped) => break,
+            let wait = match self.session(mode, &mut stop).await {
+                Ok(Step::Finished) => return Ok(stop.peek().is_none()),
+                Ok(Step::Stopped) => return Ok(false),
                 Ok(Step::Held(wait)) => {
                     if !std::mem::replace(&mut standing_by, true) {
                         self.0.tell(&RelayEvent::Standby);
@@ -138,9 +121,25 @@ impl Relay for StoreRelay {
                 Err(e) => return Err(self.fatal(e)),
             };
             if timeout(wait, stop.clone()).await.is_ok() {
-                break;
+                return Ok(false);
             }
         }
+    }
+}
+
+/// Completes when the relay is to stop.
+type Stop = Shared<BoxFuture<'static, ()>>;
+
+enum Step {
+    Finished,
+    Stopped,
+    Held(Duration),
+}
+
+#[async_trait]
+impl Relay for StoreRelay {
+    async fn run_until(&self, shutdown: Shutdown) -> Result<(), RelayError> {
+        self.sessions(Mode::Run, shutdown.shared()).await?;
         if let Err(e) = self.0.transport.close().await {
             tracing::warn!(relay = self.0.request.relay, error = %e, "the transport did not close cleanly");
         }
@@ -148,18 +147,23 @@ impl Relay for StoreRelay {
     }
 
     async fn run_once(&self) -> Result<u64, RelayError> {
-        self.once(Mode::Once).await
+        let before = self.handle().stats().delivered;
+        let mut never = std::future::pending();
+        match self.session(Mode::Once, &mut never).await.map_err(|e| self.fatal(e))? {
+            Step::Held(retry_in) => Err(RelayError::Standby { relay: self.0.request.relay.clone(), retry_in }),
+            Step::Finished | Step::Stopped => Ok(self.handle().stats().delivered - before),
+        }
     }
 
     async fn until_drained(&self, limit: Duration) -> Result<u64, RelayError> {
-        match timeout(limit, self.once(Mode::UntilDrained)).await {
-            Ok(result) => result,
-            Err(_) => {
-                let stats = self.handle().stats();
-                let relay = self.0.request.relay.clone();
-                Err(RelayError::TimedOut { relay, timeout: limit, left: stats.window, parked: stats.parked })
-            }
+        let before = self.handle().stats().delivered;
+        let drained = self.sessions(Mode::UntilDrained, sleep(limit).boxed().shared()).await?;
+        let stats = self.handle().stats();
+        if drained {
+            return Ok(stats.delivered - before);
         }
+        let relay = self.0.request.relay.clone();
+        Err(RelayError::TimedOut { relay, timeout: limit, left: stats.window, parked: stats.parked })
     }
 
     fn handle(&self) -> RelayHandle {
