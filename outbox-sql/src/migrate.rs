@@ -1,0 +1,102 @@
+use outbox_core::{StoreError, StoreErrorKind};
+
+use crate::statements::Sql;
+use crate::{Connection, Dialect, Driver, Names, Value, postgres, sqlite};
+
+/// The version of the tables that this code works with.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// The migrations as SQL, oldest first, with these names: to be run by another tool. Each one is one transaction,
+/// followed by `insert into outbox_schema (version) values (n)`, where n is its place in the list from 1.
+pub fn migrations(dialect: Dialect, names: &Names) -> Vec<String> {
+    let texts = match dialect {
+        Dialect::Postgres => postgres::MIGRATIONS,
+        Dialect::Sqlite => sqlite::MIGRATIONS,
+    };
+    texts.iter().map(|sql| names.render(sql)).collect()
+}
+
+/// Brings the tables to this version. Does nothing where they are; safe to run from many processes at once.
+///
+/// # Errors
+/// `Schema` where the tables are newer than this code.
+pub async fn migrate(driver: &dyn Driver, names: &Names) -> Result<(), StoreError> {
+    let sql = Sql::new(driver.dialect(), names);
+    let mut conn = driver.connect().await?;
+    run(&mut *conn, driver.dialect(), names, &sql).await.map_err(|e| e.during("migrate"))
+}
+
+async fn run(conn: &mut dyn Connection, dialect: Dialect, names: &Names, sql: &Sql) -> Result<(), StoreError> {
+    // A look without a lock first: most often there is nothing to do.
+    match version(conn, sql).await {
+        Ok(found) if found >= SCHEMA_VERSION => return fits(found),
+        Ok(_) => {}
+        Err(e) if e.kind() == StoreErrorKind::Schema => {}
+        Err(e) => return Err(e),
+    }
+    match dialect {
+        Dialect::Postgres => {
+            conn.script("begin").await?;
+            conn.query(postgres::LOCK_MIGRATIONS, &[]).await?;
+            if let Some(schema) = names.schema_name() {
+                conn.script(&format!("create schema if not exists \"{schema}\"")).await?;
+            }
+        }
+        Dialect::Sqlite => {
+            conn.script("pragma busy_timeout = 5000; pragma journal_mode = wal; begin immediate").await?
+        }
+    }
+    let exists = conn.query(&exists(dialect, names), &[]).await?;
+    let found = if exists.is_empty() { 0 } else { version(conn, sql).await? };
+    if found > SCHEMA_VERSION {
+        return fits(found);
+    }
+    for (n, text) in (1..).zip(migrations(dialect, names)) {
+        if n > found {
+            conn.script(&text).await?;
+            conn.query(&sql.set_version, &[Value::from(n)]).await?;
+        }
+    }
+    conn.script("commit").await
+}
+
+/// A statement that returns a row where the version table is there; it must not fail inside the transaction.
+fn exists(dialect: Dialect, names: &Names) -> String {
+    names.render(match dialect {
+        Dialect::Postgres => "select 1::int8 where to_regclass('outbox_schema') is not null",
+        Dialect::Sqlite => "select 1 from sqlite_master where name = replace('outbox_schema', '\"', '')",
+    })
+}
+
+async fn version(conn: &mut dyn Connection, sql: &Sql) -> Result<i64, StoreError> {
+    let rows = conn.query(&sql.version, &[]).await?;
+    Ok(rows.first().and_then(|row| row[0].int()).unwrap_or(0))
+}
+
+/// Checks that the tables are there, and of this version.
+pub(crate) async fn check(conn: &mut dyn Connection, sql: &Sql) -> Result<(), StoreError> {
+    let found = match version(conn, sql).await {
+        Ok(found) => found,
+        Err(e) if e.kind() == StoreErrorKind::Schema => 0,
+        Err(e) => return Err(e),
+    };
+    fits(found)
+}
+
+fn fits(found: i64) -> Result<(), StoreError> {
+    let detail = match found {
+        SCHEMA_VERSION => return Ok(()),
+        0 => "the outbox tables are missing: run `outbox migrate` or call `migrate()`, and check schema and table \
+              names"
+            .to_owned(),
+        found if found < SCHEMA_VERSION => format!(
+            "the outbox tables have version {found}, this code needs {SCHEMA_VERSION}: run `outbox migrate` or call \
+             `migrate()`"
+        ),
+        found => format!(
+            "the outbox tables have version {found}, this code knows {SCHEMA_VERSION}: upgrade this program, nothing \
+             was changed"
+        ),
+    };
+    Err(StoreError::new(StoreErrorKind::Schema, "check schema").with_detail(detail))
+}

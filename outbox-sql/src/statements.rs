@@ -1,0 +1,93 @@
+//! One list of statements for every database: the engine asks by purpose, with the same parameters everywhere.
+
+use crate::{Dialect, Names, postgres, sqlite};
+
+/// `S` is a statement, `L` a list of statements.
+#[derive(Debug, Clone)]
+pub(crate) struct Statements<S, L> {
+    /// Session settings of the connection that fetches, and of the one that settles.
+    pub(crate) setup_fetch: S,
+    pub(crate) setup_settle: S,
+    /// Whether a commit on the settling connection waits for the disk.
+    pub(crate) durable: S,
+    pub(crate) lazy: S,
+    pub(crate) version: S,
+    /// `$1` version.
+    pub(crate) set_version: S,
+    /// `$1` relay, `$2` 1: start behind what is there.
+    pub(crate) ensure: S,
+    /// `$1` relay. Gives: last number drawn, position, what the sequence is now, what it was at the acquisition.
+    pub(crate) sequence: S,
+    /// `$1` relay, `$2` owner, `$3` token, `$4` lease in ms, `$5` topics as JSON, `$6` 1: no token has to be there.
+    pub(crate) acquire: S,
+    /// `$1` relay. Gives: ms to expiry, 1 if released, 1 if a valid token is there, lease in ms.
+    pub(crate) standing: S,
+    /// `$1` relay.
+    pub(crate) parked: S,
+    /// `$1` floor, `$2` position, `$3` snapshot, `$4` unsettled, `$5` relay.
+    pub(crate) scan: S,
+    /// `$1` relay, `$2` epoch, `$3` token, `$4` after, `$5` limit.
+    pub(crate) fetch: S,
+    /// And `$6` the sequence numbers of holes.
+    pub(crate) fetch_holes: S,
+    /// And `$6`, `$7` the first and last numbers of holes.
+    pub(crate) fetch_ranges: S,
+    pub(crate) writers: S,
+    /// `$1` relay, `$2` epoch, `$3` token, `$4` sequence numbers.
+    pub(crate) read: S,
+    /// `$1` relay, `$2` epoch, `$3` token, `$4` position, `$5` floor, `$6` snapshot, `$7` unsettled, `$8` 1: it moved.
+    /// Several statements are one transaction; no row from the first one: the lease is not ours.
+    pub(crate) settle: L,
+    /// And `$9` position and `$10` time in microseconds of a progress row, `$11` unparked, `$12` parked and `$13` dead
+    /// as JSON.
+    pub(crate) settle_full: L,
+    /// `$1` relay, `$2` epoch, `$3` token, `$4` position and `$5` time of a progress row.
+    pub(crate) release: L,
+    /// `$1` bound of what is counted.
+    pub(crate) status: S,
+    /// `$1` relay.
+    pub(crate) reset: L,
+}
+
+/// As they stand in the code.
+pub(crate) type Text = Statements<&'static str, &'static [&'static str]>;
+/// With names filled in.
+pub(crate) type Sql = Statements<String, Vec<String>>;
+
+impl Sql {
+    pub(crate) fn new(dialect: Dialect, names: &Names) -> Self {
+        let (text, parts) = match dialect {
+            Dialect::Postgres => (postgres::STATEMENTS, postgres::PARTS),
+            Dialect::Sqlite => (sqlite::STATEMENTS, sqlite::PARTS),
+        };
+        let fill = |sql: &str| {
+            let sql = parts.iter().fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part));
+            names.render(&sql)
+        };
+        let list = |sqls: &[&str]| sqls.iter().map(|sql| fill(sql)).collect::<Vec<_>>();
+        Self {
+            setup_fetch: fill(text.setup_fetch),
+            setup_settle: fill(text.setup_settle),
+            durable: fill(text.durable),
+            lazy: fill(text.lazy),
+            version: fill(text.version),
+            set_version: fill(text.set_version),
+            ensure: fill(text.ensure),
+            sequence: fill(text.sequence),
+            acquire: fill(text.acquire),
+            standing: fill(text.standing),
+            parked: fill(text.parked),
+            scan: fill(text.scan),
+            fetch: fill(text.fetch),
+            fetch_holes: fill(text.fetch_holes),
+            fetch_ranges: fill(text.fetch_ranges),
+            writers: fill(text.writers),
+            read: fill(text.read),
+            settle: list(text.settle),
+            settle_full: list(text.settle_full),
+            release: list(text.release),
+            status: fill(text.status),
+            reset: list(text.reset),
+        }
+    }
+}

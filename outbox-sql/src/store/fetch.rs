@@ -1,0 +1,115 @@
+use std::time::{Duration, Instant};
+
+use outbox_core::log::{Fetched, Probe, Snapshot};
+use outbox_core::{Batch, StoreError, StoreErrorKind};
+
+use super::acquire::unexpected;
+use super::session::{Reader, Session};
+use super::{SqlStore, lock};
+use crate::{Connection, Dialect, Rows, Value};
+
+/// From this many holes on they are asked for as ranges.
+const LISTED: u64 = 2_000;
+/// Between two looks at the sequence of an idle table.
+const RECHECK: Duration = Duration::from_secs(1);
+
+impl SqlStore {
+    pub(super) async fn fetch_next(&self, session: &Session, limit: usize) -> Result<Batch, StoreError> {
+        if let Some(batch) = lock(&session.backlog).pop_front() {
+            return Ok(batch);
+        }
+        let reader = &mut *session.fetching.lock().await;
+        loop {
+            let (batch, found) = self.fetch_once(session, reader, limit).await?;
+            if found == 0 && reader.sequence_seen.elapsed() >= RECHECK {
+                let known = (lock(&session.log).position(), reader.sequence);
+                self.check_sequence(&mut *reader.conn, &session.lease.relay, Some(known)).await?;
+                reader.sequence_seen = Instant::now();
+            }
+            // Where all that was found is of other topics, there may be more behind it.
+            if !batch.is_empty() || found < limit {
+                return Ok(batch);
+            }
+        }
+    }
+
+    /// One statement, and so one snapshot. Gives what is handed out, and how many rows were found.
+    async fn fetch_once(
+        &self,
+        session: &Session,
+        reader: &mut Reader,
+        limit: usize,
+    ) -> Result<(Batch, usize), StoreError> {
+        let probe = lock(&session.log).probe(Instant::now());
+        let oldest_writer = if probe.ask_writers { Some(self.oldest_writer(&mut *reader.conn).await?) } else { None };
+        let (sql, params) = self.fetch_statement(session, &probe, limit);
+        let mut rows = Rows::with_capacity(limit, reader.bytes + reader.bytes / 8);
+        reader.conn.messages(sql, &params, &mut rows).await?;
+        let snapshot = self.header(&rows)?;
+        rows.messages.sort();
+        reader.bytes = rows.messages.bytes();
+        let found: Vec<i64> = rows.messages.seqs().collect();
+        let all = rows.messages.finish();
+        let foreign = all.iter().any(|m| !session.topics.matches(m.topic()));
+        let batch = if foreign {
+            let mine = (0..all.len()).filter(|i| session.topics.matches(all.get(*i).topic()));
+            Batch::from_slots(mine.map(|i| all.slot(i)).collect())
+        } else {
+            all
+        };
+        let mut log = lock(&session.log);
+        log.fetched(&Fetched { snapshot, oldest_writer, found: &found, limit }, Instant::now());
+        log.handed_out(batch.iter().map(|m| m.seq()));
+        Ok((batch, found.len()))
+    }
+
+    fn fetch_statement(&self, session: &Session, probe: &Probe, limit: usize) -> (&str, Vec<Value>) {
+        let mut params = session.own();
+        params.push(probe.after.into());
+        params.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+        let sql = if probe.holes.is_empty() {
+            &self.sql.fetch
+        } else if probe.hole_seqs() <= LISTED {
+            params.push(Value::Ints(probe.holes.iter().flat_map(|(lo, hi)| *lo..=*hi).collect()));
+            &self.sql.fetch_holes
+        } else {
+            params.push(Value::Ints(probe.holes.iter().map(|h| h.0).collect()));
+            params.push(Value::Ints(probe.holes.iter().map(|h| h.1).collect()));
+            &self.sql.fetch_ranges
+        };
+        (sql, params)
+    }
+
+    /// The note that says that the lease is ours, with the snapshot of the statement.
+    fn header(&self, rows: &Rows) -> Result<Option<Snapshot>, StoreError> {
+        let note = rows.notes.first().ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, "fetch"))?;
+        match (self.dialect, &note.topic) {
+            (Dialect::Postgres, Some(text)) => Ok(Some(Snapshot::new(text, note.seq).map_err(unexpected)?)),
+            (Dialect::Postgres, None) => Err(unexpected("the fetch returned no snapshot")),
+            (Dialect::Sqlite, _) => Ok(None),
+        }
+    }
+
+    /// The oldest transaction that writes to the table; `u64::MAX` where there is none.
+    async fn oldest_writer(&self, conn: &mut dyn Connection) -> Result<u64, StoreError> {
+        let rows = conn.query(&self.sql.writers, &[]).await?;
+        let row = rows.first().ok_or_else(|| unexpected("the locks were not listed"))?;
+        let (age, text) = (row[0].int().unwrap_or(0), row[1].text().unwrap_or_default());
+        let next = Snapshot::new(text, age).map_err(unexpected)?.next_xid();
+        Ok(match row[2].int() {
+            Some(age) => next.saturating_sub(age.unsigned_abs()),
+            None => u64::MAX,
+        })
+    }
+
+    pub(super) async fn read_again(&self, session: &Session, seqs: &[i64]) -> Result<Batch, StoreError> {
+        let mut params = session.own();
+        params.push(Value::Ints(seqs.to_vec()));
+        let mut rows = Rows::default();
+        let reader = &mut *session.fetching.lock().await;
+        reader.conn.messages(&self.sql.read, &params, &mut rows).await?;
+        self.header(&rows)?;
+        rows.messages.sort();
+        Ok(rows.messages.finish())
+    }
+}

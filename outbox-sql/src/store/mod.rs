@@ -1,0 +1,114 @@
+//! The one store: what it decides stands in [`outbox_core::log`], what it says to a database in `statements`.
+
+mod acquire;
+mod fetch;
+mod progress;
+mod session;
+mod settle;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use outbox_core::{
+    AcquireRequest, Acquired, Batch, FetchLimits, Lease, Settlement, Store, StoreCapabilities, StoreError,
+    StoreErrorKind, Wakeups, async_trait,
+};
+use session::Session;
+use tokio::time::timeout;
+
+use crate::statements::Sql;
+use crate::{Connection, Dialect, Driver, Names, Signal};
+
+/// A statement of a database that does not answer is given up after this time, or a third of the lease.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Messages in a SQL database, read over connections of its own.
+#[derive(Debug)]
+pub struct SqlStore {
+    driver: Arc<dyn Driver>,
+    dialect: Dialect,
+    sql: Sql,
+    signal: Signal,
+    /// What is remembered under each lease.
+    sessions: Mutex<HashMap<String, Arc<Session>>>,
+    /// Since when no valid incarnation of a relay name was seen.
+    tokenless: Mutex<HashMap<String, Instant>>,
+    /// Connections of relays that stand by.
+    standby: tokio::sync::Mutex<HashMap<String, Box<dyn Connection>>>,
+}
+
+impl SqlStore {
+    /// A store on these tables; `signal` wakes its relays.
+    pub fn new(driver: impl Driver, names: &Names, signal: &Signal) -> Self {
+        Self {
+            dialect: driver.dialect(),
+            sql: Sql::new(driver.dialect(), names),
+            driver: Arc::new(driver),
+            signal: signal.clone(),
+            sessions: Mutex::default(),
+            tokenless: Mutex::default(),
+            standby: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn session(&self, lease: &Lease, operation: &'static str) -> Result<Arc<Session>, StoreError> {
+        let found = lock(&self.sessions).get(&lease.relay).filter(|s| s.lease == *lease).cloned();
+        found.ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, operation))
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    fn capabilities(&self) -> StoreCapabilities {
+        StoreCapabilities::log()
+    }
+
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
+        // Memory must never outlive the lease it was gathered under.
+        lock(&self.sessions).remove(&request.relay);
+        bounded("acquire", request.lease, self.try_acquire(request)).await
+    }
+
+    async fn fetch(&self, lease: &Lease, limits: FetchLimits) -> Result<Batch, StoreError> {
+        let session = self.session(lease, "fetch")?;
+        bounded("fetch", session.patience, self.fetch_next(&session, limits.messages)).await
+    }
+
+    async fn read(&self, lease: &Lease, seqs: &[i64]) -> Result<Batch, StoreError> {
+        let session = self.session(lease, "read")?;
+        bounded("read", session.patience, self.read_again(&session, seqs)).await
+    }
+
+    async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), StoreError> {
+        let session = self.session(lease, "settle")?;
+        bounded("settle", session.patience, self.write(&session, settlement)).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        let session = self.session(lease, "release")?;
+        lock(&self.sessions).remove(&lease.relay);
+        bounded("release", session.patience, self.give_up(&session)).await
+    }
+
+    fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
+        Some(self.signal.listen())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Names the operation in its error, and bounds the time that it may take.
+async fn bounded<T>(
+    operation: &'static str,
+    patience: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match timeout(patience, work).await {
+        Ok(result) => result.map_err(|e| e.during(operation)),
+        Err(_) => Err(StoreError::new(StoreErrorKind::Unavailable, operation)
+            .with_detail(format!("no answer within {patience:?}"))),
+    }
+}

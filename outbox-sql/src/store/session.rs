@@ -1,0 +1,46 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use outbox_core::log::Log;
+use outbox_core::{Batch, Lease, TopicFilter};
+
+use super::progress::Progress;
+use crate::{Connection, Value};
+
+/// What is remembered under one lease, and the connections that work under it.
+pub(super) struct Session {
+    pub(super) lease: Lease,
+    pub(super) topics: TopicFilter,
+    pub(super) patience: Duration,
+    pub(super) log: Mutex<Log>,
+    pub(super) progress: Mutex<Progress>,
+    /// What a takeover found and was not fetched yet.
+    pub(super) backlog: Mutex<VecDeque<Batch>>,
+    pub(super) fetching: tokio::sync::Mutex<Reader>,
+    pub(super) settling: tokio::sync::Mutex<Box<dyn Connection>>,
+}
+
+/// The connection that fetches, and what is known of what it reads.
+pub(super) struct Reader {
+    pub(super) conn: Box<dyn Connection>,
+    /// The sequence as it was at the acquisition; another one has begun anew.
+    pub(super) sequence: Option<i64>,
+    pub(super) sequence_seen: Instant,
+    /// Bytes of the latest batch: the room for the next one.
+    pub(super) bytes: usize,
+}
+
+impl Session {
+    /// The first three parameters of every fenced statement.
+    pub(super) fn own(&self) -> Vec<Value> {
+        vec![Value::from(self.lease.relay.as_str()), Value::from(self.lease.epoch), Value::Uuid(self.lease.token)]
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("lease", &self.lease).finish_non_exhaustive()
+    }
+}

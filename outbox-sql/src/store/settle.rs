@@ -1,0 +1,111 @@
+use outbox_core::{Settlement, StoreError, StoreErrorKind};
+use serde_json::json;
+
+use super::session::Session;
+use super::{SqlStore, lock};
+use crate::{Connection, Value, ranges};
+
+/// Characters of an error that are kept.
+const ERROR_LENGTH: usize = 1_000;
+
+impl SqlStore {
+    pub(super) async fn write(&self, session: &Session, settlement: &Settlement) -> Result<(), StoreError> {
+        let conn = &mut **session.settling.lock().await;
+        let (cursor, through) = {
+            let mut log = lock(&session.log);
+            (log.settle(settlement), log.settled_through())
+        };
+        let moved = !settlement.is_empty();
+        let progress = lock(&session.progress).due(moved);
+        let mut params = session.own();
+        params.extend([
+            cursor.position.into(),
+            cursor.floor.into(),
+            Value::Text(cursor.snapshot),
+            ranges::write(&cursor.unsettled, self.dialect).into(),
+            i64::from(moved).into(),
+        ]);
+        let delivered_only =
+            settlement.parked.is_empty() && settlement.unparked.is_empty() && settlement.dead.is_empty();
+        let durable = !settlement.dead.is_empty();
+        let rows = if delivered_only && progress.is_none() {
+            run(conn, &self.sql.settle, &params).await?
+        } else {
+            params.extend([Value::Int(progress.map(|p| p.0)), Value::Int(progress.map(|p| p.1))]);
+            params.extend(side_tables(settlement));
+            if durable {
+                conn.script(&self.sql.durable).await?;
+            }
+            run(conn, &self.sql.settle_full, &params).await?
+        };
+        let Some(at) = rows.first().and_then(|row| row[0].int()) else {
+            return Err(StoreError::new(StoreErrorKind::LeaseLost, "settle"));
+        };
+        if durable {
+            conn.script(&self.sql.lazy).await?;
+        }
+        let mut known = lock(&session.progress);
+        known.wrote(progress);
+        if moved {
+            known.settled(through, at);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn give_up(&self, session: &Session) -> Result<(), StoreError> {
+        let conn = &mut **session.settling.lock().await;
+        let progress = lock(&session.progress).due(false);
+        let mut params = session.own();
+        params.extend([Value::Int(progress.map(|p| p.0)), Value::Int(progress.map(|p| p.1))]);
+        let rows = run(conn, &self.sql.release, &params).await?;
+        if rows.is_empty() {
+            return Err(StoreError::new(StoreErrorKind::LeaseLost, "release"));
+        }
+        Ok(())
+    }
+}
+
+/// Several statements are one transaction, which ends when the first of them returns no row.
+async fn run(conn: &mut dyn Connection, sql: &[String], params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
+    let [one] = sql else {
+        conn.script("begin immediate").await?;
+        let mut first = Vec::new();
+        for (i, statement) in sql.iter().enumerate() {
+            let rows = conn.query(statement, params).await?;
+            if i == 0 {
+                first = rows;
+                if first.is_empty() {
+                    conn.script("rollback").await?;
+                    return Ok(first);
+                }
+            }
+        }
+        conn.script("commit").await?;
+        return Ok(first);
+    };
+    conn.query(one, params).await
+}
+
+/// What is no longer parked, what is, and what is given up on.
+fn side_tables(settlement: &Settlement) -> [Value; 3] {
+    let dead_seqs = settlement.dead.iter().map(|d| d.seq);
+    let done = Value::Ints(settlement.unparked.iter().copied().chain(dead_seqs).collect());
+    let parked = settlement.parked.iter().map(|p| {
+        json!({
+            "seq": p.seq,
+            "key": p.key,
+            "attempts": p.attempts,
+            "due_ms": u64::try_from(p.due_in.as_millis()).unwrap_or(u64::MAX >> 1),
+            "error": p.last_error.as_deref().map(clean),
+        })
+    });
+    let dead =
+        settlement.dead.iter().map(|d| json!({ "seq": d.seq, "reason": clean(&d.reason), "attempts": d.attempts }));
+    let list = |rows: Vec<serde_json::Value>| Value::from(serde_json::Value::Array(rows).to_string());
+    [done, list(parked.collect()), list(dead.collect())]
+}
+
+/// Text that every database can keep.
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| *c != '\0').take(ERROR_LENGTH).collect()
+}
