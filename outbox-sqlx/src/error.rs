@@ -1,0 +1,27 @@
+use outbox_core::{StoreError, StoreErrorKind};
+use sqlx::Error;
+
+/// What a database error asks of its reader; the database decides on the codes.
+pub(crate) fn map(error: Error, of_code: impl Fn(&str, &str) -> StoreErrorKind) -> StoreError {
+    let kind = match &error {
+        Error::Database(e) => of_code(e.code().as_deref().unwrap_or(""), e.message()),
+        Error::Configuration(_) => StoreErrorKind::Config,
+        Error::ColumnDecode { .. } | Error::ColumnNotFound(_) | Error::TypeNotFound { .. } => StoreErrorKind::Schema,
+        // Lost connections, TLS, protocol, crashed workers: whatever it was, a new connection may do.
+        _ => StoreErrorKind::Unavailable,
+    };
+    let error = StoreError::new(kind, "statement").with_source(error);
+    match kind {
+        StoreErrorKind::Schema => {
+            error.with_detail("run `outbox migrate` or call `migrate()`, and check schema and table names")
+        }
+        _ => error,
+    }
+}
+
+pub(crate) fn not_in_transaction() -> StoreError {
+    StoreError::new(StoreErrorKind::NotInTransaction, "enqueue").with_detail(
+        "the message would not be atomic with anything: begin with `pool.begin()` or `conn.begin()`; a hand-written \
+         BEGIN is not seen by sqlx",
+    )
+}

@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use outbox_core::{Row as MessageRow, StoreError, async_trait};
+use outbox_sql::{Connection, Dialect, Driver, Rows, Value};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgValueRef};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Column, ConnectOptions, PgConnection, PgPool, Row, TypeInfo, ValueRef};
+use uuid::Uuid;
+
+use super::kind;
+use crate::error;
+
+/// Microseconds from 1970 to 2000, where Postgres begins to count.
+const EPOCH: i64 = 946_684_800_000_000;
+
+/// Opens connections with the options of a pool.
+#[derive(Debug)]
+pub(super) struct PgDriver(Arc<PgConnectOptions>);
+
+impl PgDriver {
+    pub(super) fn of(pool: &PgPool) -> Self {
+        Self(pool.connect_options())
+    }
+}
+
+pub(super) fn map(e: sqlx::Error) -> StoreError {
+    error::map(e, |code, _| kind(code))
+}
+
+#[async_trait]
+impl Driver for PgDriver {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Connection>, StoreError> {
+        let options = (*self.0).clone().disable_statement_logging();
+        let conn = options.connect().await.map_err(|e| map(e).during("connect"))?;
+        Ok(Box::new(PgConn(conn)))
+    }
+}
+
+#[derive(Debug)]
+struct PgConn(PgConnection);
+
+fn bind<'q>(sql: &str, params: &'q [Value]) -> Query<'q, sqlx::Postgres, PgArguments> {
+    params.iter().fold(sqlx::query(AssertSqlSafe(sql.to_owned())), |query, param| match param {
+        Value::Int(n) => query.bind(n),
+        Value::Text(text) => query.bind(text.as_deref()),
+        Value::Uuid(id) => query.bind(Uuid::from_u128(*id)),
+        Value::Ints(list) => query.bind(list),
+    })
+}
+
+#[async_trait]
+impl Connection for PgConn {
+    async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
+        let rows = bind(sql, params).fetch_all(&mut self.0).await.map_err(map)?;
+        rows.iter().map(|row| (0..row.len()).map(|i| column(row, i)).collect()).collect::<Result<_, _>>().map_err(map)
+    }
+
+    async fn messages(&mut self, sql: &str, params: &[Value], into: &mut Rows) -> Result<(), StoreError> {
+        let mut rows = bind(sql, params).fetch(&mut self.0);
+        while let Some(row) = rows.try_next().await.map_err(map)? {
+            decode(&row, into).map_err(map)?;
+        }
+        Ok(())
+    }
+
+    async fn script(&mut self, sql: &str) -> Result<(), StoreError> {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.0).await.map_err(map)?;
+        Ok(())
+    }
+}
+
+fn column(row: &PgRow, i: usize) -> Result<Value, sqlx::Error> {
+    match row.column(i).type_info().name() {
+        "INT8" => row.try_get(i).map(Value::Int),
+        _ => row.try_get(i).map(Value::Text),
+    }
+}
+
+/// Reads the binary form without a copy or an allocation: the parts go straight into the arena.
+fn decode(row: &PgRow, into: &mut Rows) -> Result<(), sqlx::Error> {
+    let seq = int(&row.try_get_raw(0)?)?;
+    let [id, topic, key] = [row.try_get_raw(1)?, row.try_get_raw(2)?, row.try_get_raw(3)?];
+    if id.is_null() {
+        into.note(seq, text(&topic)?, text(&key)?);
+        return Ok(());
+    }
+    let id = <[u8; 16]>::try_from(bytes(&id)?).map_err(|e| sqlx::Error::Decode(e.into()))?;
+    into.message(&MessageRow {
+        seq,
+        id: u128::from_be_bytes(id),
+        created_at: int(&row.try_get_raw(8)?)?.saturating_add(EPOCH),
+        topic: text(&topic)?.unwrap_or_default(),
+        key: text(&key)?,
+        event_type: text(&row.try_get_raw(4)?)?.unwrap_or_default(),
+        payload: bytes(&row.try_get_raw(5)?)?,
+        content_type: text(&row.try_get_raw(6)?)?,
+        headers: text(&row.try_get_raw(7)?)?,
+    });
+    Ok(())
+}
+
+fn bytes<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], sqlx::Error> {
+    value.as_bytes().map_err(sqlx::Error::Decode)
+}
+
+fn int(value: &PgValueRef<'_>) -> Result<i64, sqlx::Error> {
+    let raw = <[u8; 8]>::try_from(bytes(value)?).map_err(|e| sqlx::Error::Decode(e.into()))?;
+    Ok(i64::from_be_bytes(raw))
+}
+
+fn text<'r>(value: &PgValueRef<'r>) -> Result<Option<&'r str>, sqlx::Error> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    value.as_str().map(Some).map_err(sqlx::Error::Decode)
+}

@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use outbox_core::{Row as MessageRow, StoreError, async_trait};
+use outbox_sql::{Connection, Dialect, Driver, Rows, Value};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqliteConnection, SqlitePool, TypeInfo, ValueRef};
+use uuid::Uuid;
+
+use super::kind;
+use crate::error;
+
+/// Opens connections with the options of a pool.
+#[derive(Debug)]
+pub(super) struct SqliteDriver(Arc<SqliteConnectOptions>);
+
+impl SqliteDriver {
+    pub(super) fn of(pool: &SqlitePool) -> Self {
+        Self(pool.connect_options())
+    }
+}
+
+pub(super) fn map(e: sqlx::Error) -> StoreError {
+    error::map(e, kind)
+}
+
+#[async_trait]
+impl Driver for SqliteDriver {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Connection>, StoreError> {
+        let options = (*self.0).clone().disable_statement_logging();
+        let conn = options.connect().await.map_err(|e| map(e).during("connect"))?;
+        Ok(Box::new(SqliteConn(conn)))
+    }
+}
+
+#[derive(Debug)]
+struct SqliteConn(SqliteConnection);
+
+fn bind<'q>(sql: &str, params: &'q [Value]) -> Query<'q, sqlx::Sqlite, SqliteArguments> {
+    params.iter().fold(sqlx::query(AssertSqlSafe(sql.to_owned())), |query, param| match param {
+        Value::Int(n) => query.bind(n),
+        Value::Text(text) => query.bind(text.as_deref()),
+        Value::Uuid(id) => query.bind(Uuid::from_u128(*id).to_string()),
+        Value::Ints(list) => query.bind(json(list)),
+    })
+}
+
+fn json(list: &[i64]) -> String {
+    let numbers: Vec<String> = list.iter().map(i64::to_string).collect();
+    format!("[{}]", numbers.join(","))
+}
+
+#[async_trait]
+impl Connection for SqliteConn {
+    async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
+        let rows = bind(sql, params).fetch_all(&mut self.0).await.map_err(map)?;
+        rows.iter().map(|row| (0..row.len()).map(|i| column(row, i)).collect()).collect::<Result<_, _>>().map_err(map)
+    }
+
+    async fn messages(&mut self, sql: &str, params: &[Value], into: &mut Rows) -> Result<(), StoreError> {
+        let mut rows = bind(sql, params).fetch(&mut self.0);
+        while let Some(row) = rows.try_next().await.map_err(map)? {
+            decode(&row, into).map_err(map)?;
+        }
+        Ok(())
+    }
+
+    async fn script(&mut self, sql: &str) -> Result<(), StoreError> {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.0).await.map_err(map)?;
+        Ok(())
+    }
+}
+
+fn column(row: &SqliteRow, i: usize) -> Result<Value, sqlx::Error> {
+    let value = row.try_get_raw(i)?;
+    match value.type_info().name() {
+        "INTEGER" | "BOOLEAN" => row.try_get(i).map(Value::Int),
+        "TEXT" => row.try_get(i).map(Value::Text),
+        _ if value.is_null() => Ok(Value::Int(None)),
+        _ => row.try_get(i).map(Value::Int),
+    }
+}
+
+fn decode(row: &SqliteRow, into: &mut Rows) -> Result<(), sqlx::Error> {
+    let seq: i64 = row.try_get(0)?;
+    let Some(id) = row.try_get::<Option<&[u8]>, _>(1)? else {
+        into.note(seq, row.try_get(2)?, row.try_get(3)?);
+        return Ok(());
+    };
+    let id = <[u8; 16]>::try_from(id).map_err(|e| sqlx::Error::Decode(e.into()))?;
+    into.message(&MessageRow {
+        seq,
+        id: u128::from_be_bytes(id),
+        created_at: row.try_get(8)?,
+        topic: row.try_get(2)?,
+        key: row.try_get(3)?,
+        event_type: row.try_get(4)?,
+        payload: row.try_get(5)?,
+        content_type: row.try_get(6)?,
+        headers: row.try_get(7)?,
+    });
+    Ok(())
+}

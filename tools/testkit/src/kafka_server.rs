@@ -1,0 +1,214 @@
+use testcontainers::{ContainerRequest, GenericImage, ImageExt};
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+
+use crate::container::Container;
+use crate::{KafkaRecord, free_port, kafka_client, names, shared};
+
+const URL_VARIABLE: &str = "OUTBOX_TEST_KAFKA_URL";
+const NAME: &str = "outbox-test-kafka";
+
+/// A real Kafka broker: [`shared`](Self::shared) for most tests, [`own`](Self::own) for those that harm it.
+///
+/// Topics are never created by use: a message to an unknown topic fails.
+#[derive(Debug)]
+pub struct Kafka {
+    bootstrap: String,
+    /// Where the testkit itself connects: past the proxy.
+    bypass: String,
+    port: u16,
+    container: Option<Container>,
+}
+
+impl Kafka {
+    /// The broker of `OUTBOX_TEST_KAFKA_URL` (`host:port`), else one container that all test processes share (left
+    /// running).
+    ///
+    /// # Panics
+    /// If there is neither the variable nor a Docker engine, or the broker does not start.
+    pub async fn shared() -> Self {
+        static FOUND: OnceCell<String> = OnceCell::const_new();
+        let bootstrap = FOUND.get_or_init(find_shared).await.clone();
+        let port = bootstrap.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let port = port.unwrap_or_else(|| panic!("{URL_VARIABLE} is not host:port: {bootstrap}"));
+        Self { bypass: bootstrap.clone(), bootstrap, port, container: None }
+    }
+
+    /// A container of this test's own, removed on drop. Its data survive [`kill`](Self::kill).
+    ///
+    /// # Panics
+    /// If there is no Docker engine, or the broker does not start.
+    pub async fn own() -> Self {
+        Self::launch(None).await
+    }
+
+    /// The same, but it tells its clients to come by `proxy_port`: there the test puts a [`Proxy`](crate::Proxy) to
+    /// [`direct_port`](Self::direct_port). The testkit's own calls (topics, [`consume`](Self::consume)) go past it.
+    pub async fn own_behind(proxy_port: u16) -> Self {
+        Self::launch(Some(proxy_port)).await
+    }
+
+    /// `127.0.0.1:port` for clients; by the proxy if there is one.
+    #[must_use]
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// A bootstrap address whose connections never go by the proxy.
+    #[must_use]
+    pub fn bypass(&self) -> &str {
+        &self.bypass
+    }
+
+    /// The broker's own port on 127.0.0.1: what a proxy leads to. Clients that connect to it are told the proxy's.
+    #[must_use]
+    pub fn direct_port(&self) -> u16 {
+        self.port
+    }
+
+    /// Creates a topic with a name of its own; returns when it can be written.
+    pub async fn topic(&self, prefix: &str, partitions: i32) -> String {
+        self.topic_with(prefix, partitions, &[]).await
+    }
+
+    /// The same with settings, for instance `max.message.bytes`.
+    pub async fn topic_with(&self, prefix: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
+        let name = names::unique(prefix, '-');
+        self.create(&name, partitions, settings).await;
+        name
+    }
+
+    /// Creates a topic of exactly this name, which only a broker of the test's own should be given.
+    pub async fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let name = name.to_owned();
+        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.client(move |bootstrap| {
+            let settings: Vec<_> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+            kafka_client::create(bootstrap, &name, partitions, &settings);
+        })
+        .await;
+    }
+
+    /// Everything in the topic as of the call, by partition and offset, aborted transactions included.
+    pub async fn consume(&self, topic: &str) -> Vec<KafkaRecord> {
+        let topic = topic.to_owned();
+        self.client(move |bootstrap| kafka_client::read_all(bootstrap, &topic)).await
+    }
+
+    /// SIGKILL; returns when the broker is gone. Connections are refused from then on.
+    pub async fn kill(&self) {
+        self.container("kill").kill().await;
+    }
+
+    /// Starts the broker again; returns when it answers and every partition has its leader.
+    pub async fn start(&self) {
+        self.container("start").start_again().await;
+        self.client(kafka_client::wait_ready).await;
+    }
+
+    /// An orderly shutdown.
+    pub async fn stop_gracefully(&self) {
+        self.container("stop").stop().await;
+    }
+
+    /// [`stop_gracefully`](Self::stop_gracefully) and [`start`](Self::start).
+    pub async fn restart(&self) {
+        self.stop_gracefully().await;
+        self.start().await;
+    }
+
+    /// Freezes the broker: connections are still accepted (by Docker), but nothing answers.
+    pub async fn pause(&self) {
+        self.container("pause").pause().await;
+    }
+
+    /// Undoes [`pause`](Self::pause).
+    pub async fn unpause(&self) {
+        self.container("unpause").unpause().await;
+    }
+
+    async fn launch(proxy_port: Option<u16>) -> Self {
+        let (container, (port, bypass)) = shared::own(URL_VARIABLE, || {
+            let (port, bypass) = (free_port(), free_port());
+            let image = image(port, proxy_port.unwrap_or(port), bypass);
+            (image, vec![(port, port), (bypass, bypass)], (port, bypass))
+        })
+        .await;
+        let bootstrap = format!("127.0.0.1:{}", proxy_port.unwrap_or(port));
+        let kafka = Self { bootstrap, bypass: format!("127.0.0.1:{bypass}"), port, container: Some(container) };
+        kafka.client(kafka_client::wait_ready).await;
+        kafka
+    }
+
+    /// librdkafka's calls block.
+    async fn client<T: Send + 'static>(&self, call: impl FnOnce(&str) -> T + Send + 'static) -> T {
+        blocking(self.bypass.clone(), call).await
+    }
+
+    #[track_caller]
+    fn container(&self, what: &str) -> &Container {
+        self.container.as_ref().unwrap_or_else(|| panic!("{what}: a test with faults takes a broker of its own()"))
+    }
+}
+
+async fn blocking<T: Send + 'static>(bootstrap: String, call: impl FnOnce(&str) -> T + Send + 'static) -> T {
+    match spawn_blocking(move || call(&bootstrap)).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}
+
+async fn find_shared() -> String {
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let bootstrap = match std::env::var(URL_VARIABLE) {
+        Ok(bootstrap) => {
+            blocking(bootstrap.clone(), kafka_client::wait_ready).await;
+            bootstrap
+        }
+        Err(_) => {
+            let start = || {
+                let port = free_port();
+                (image(port, port, free_port()), port, port)
+            };
+            let ready = async |port| blocking(at(port), kafka_client::wait_ready).await;
+            at(shared::container(NAME, URL_VARIABLE, start, ready).await.1)
+        }
+    };
+    blocking(bootstrap.clone(), kafka_client::delete_stale).await;
+    bootstrap
+}
+
+/// One broker that is its own controller. `port` is published under its own number, and advertised as `advertised`.
+fn image(port: u16, advertised: u16, bypass: u16) -> ContainerRequest<GenericImage> {
+    let listeners = [
+        ("LISTENERS", format!("PLAINTEXT://:{port},BYPASS://:{bypass},BROKER://:9093,CONTROLLER://localhost:9094")),
+        (
+            "ADVERTISED_LISTENERS",
+            format!("PLAINTEXT://127.0.0.1:{advertised},BYPASS://127.0.0.1:{bypass},BROKER://localhost:9093"),
+        ),
+    ];
+    let settings = [
+        ("NODE_ID", "1"),
+        ("PROCESS_ROLES", "broker,controller"),
+        (
+            "LISTENER_SECURITY_PROTOCOL_MAP",
+            "PLAINTEXT:PLAINTEXT,BYPASS:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        ),
+        ("INTER_BROKER_LISTENER_NAME", "BROKER"),
+        ("CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
+        ("CONTROLLER_QUORUM_VOTERS", "1@localhost:9094"),
+        ("OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
+        ("TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
+        ("TRANSACTION_STATE_LOG_MIN_ISR", "1"),
+        ("GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
+        ("AUTO_CREATE_TOPICS_ENABLE", "false"),
+        // A killed broker comes back only when the controller has given up its former session.
+        ("BROKER_SESSION_TIMEOUT_MS", "1500"),
+        ("BROKER_HEARTBEAT_INTERVAL_MS", "300"),
+    ];
+    let usual = shared::image("OUTBOX_TEST_KAFKA_IMAGE", ("apache/kafka", "4.1.1"));
+    let image = usual.with_env_var("CLUSTER_ID", "5L6g3nShT-eMCtK--X86sw");
+    let image =
+        listeners.into_iter().fold(image, |image, (name, value)| image.with_env_var(format!("KAFKA_{name}"), value));
+    settings.into_iter().fold(image, |image, (name, value)| image.with_env_var(format!("KAFKA_{name}"), value))
+}
