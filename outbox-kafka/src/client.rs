@@ -1,0 +1,66 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
+
+use crate::KafkaConfigError;
+use crate::confirm::{Callbacks, Confirmations};
+
+/// One client of librdkafka, until it is thrown away.
+pub(crate) struct Client {
+    /// Taken at the end only.
+    producer: Option<ThreadedProducer<Callbacks>>,
+    pub(crate) confirmations: Arc<Confirmations>,
+}
+
+impl Client {
+    /// `singly`: one message a request, so that a refused request tells which message it was refused for.
+    pub(crate) fn new(config: &ClientConfig, singly: bool) -> Result<Self, KafkaConfigError> {
+        let confirmations = Arc::new(Confirmations::new(singly));
+        let mut config = config.clone();
+        if singly {
+            config.set("batch.num.messages", "1");
+        }
+        let producer = ThreadedProducer::from_config_and_context(&config, Callbacks(confirmations.clone()));
+        Ok(Self { producer: Some(producer.map_err(KafkaConfigError::refused)?), confirmations })
+    }
+
+    pub(crate) fn send(&self, record: BaseRecord<'_, str, [u8], usize>) -> Result<(), KafkaError> {
+        let ended = KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue);
+        self.producer.as_ref().ok_or(ended)?.send(record).map_err(|(e, _)| e)
+    }
+
+    /// Empties the queues, so that nothing more is sent. What is on its way may still arrive.
+    pub(crate) fn purge(&self) {
+        if let Some(producer) = &self.producer {
+            producer.purge(PurgeConfig::default().queue().inflight());
+        }
+    }
+
+    /// Waits until everything is confirmed. Blocks.
+    pub(crate) fn flush(&self, within: Duration) -> bool {
+        self.producer.as_ref().is_none_or(|producer| producer.flush(within).is_ok())
+    }
+}
+
+impl Drop for Client {
+    /// The end of a producer blocks for up to half a second, and waits for its polling thread: on a thread of its own.
+    fn drop(&mut self) {
+        let (producer, confirmations) = (self.producer.take(), self.confirmations.clone());
+        let ended = move || {
+            drop(producer);
+            confirmations.end();
+        };
+        // Where no thread can be had, the closure is dropped here, and blocks.
+        _ = std::thread::Builder::new().name("outbox-kafka-end".into()).spawn(ended);
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("confirmations", &self.confirmations).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use outbox_core::Limits;
+use rdkafka::ClientConfig;
+
+use crate::KafkaConfigError;
+
+/// What the order within a key and the delivery rest on: with the names under which librdkafka knows it.
+const FIXED: [(&str, &str); 4] = [
+    ("enable.idempotence", "true"),
+    ("enable.gapless.guarantee", "true"),
+    ("acks", "all"),
+    // A message that the client gave up on would leave a gap; the relay's publish deadline bounds the time instead.
+    ("message.timeout.ms", "0"),
+];
+
+/// Further names of what is fixed, and what would undo it.
+const REFUSED: [(&str, &str); 7] = [
+    ("request.required.acks", "it is always all"),
+    ("delivery.timeout.ms", "the relay's publish deadline bounds the time"),
+    ("retries", "the client tries until the relay's publish deadline"),
+    ("message.send.max.retries", "the client tries until the relay's publish deadline"),
+    ("transactional.id", "the relay settles on acknowledgements, not on transactions"),
+    ("bootstrap.servers", "give it to KafkaConfig::new"),
+    ("metadata.broker.list", "give it to KafkaConfig::new"),
+];
+
+const DEFAULTS: [(&str, &str); 8] = [
+    ("client.id", "outbox"),
+    // As Java clients do; librdkafka's own default differs.
+    ("partitioner", "murmur2_random"),
+    ("linger.ms", "1"),
+    ("socket.keepalive.enable", "true"),
+    ("reconnect.backoff.max.ms", "1000"),
+    // A topic that is not there is said within the publish deadline.
+    ("topic.metadata.propagation.max.ms", "4000"),
+    // The relay's window bounds what is in flight, not the client.
+    ("queue.buffering.max.messages", "1000000"),
+    // Errors of brokers reach the outcomes; what is left for the log is noise.
+    ("log_level", "3"),
+];
+
+/// Room in a record beside the payload: key, headers, framing. Bytes.
+const OVERHEAD: usize = 100_000;
+/// librdkafka's default for `message.max.bytes`.
+const DEFAULT_RECORD: usize = 1_000_000;
+/// librdkafka's upper bound for `message.max.bytes`.
+const MAX_RECORD: usize = 1_000_000_000;
+
+/// Where Kafka is, and how to talk to it.
+#[derive(Clone)]
+pub struct KafkaConfig {
+    bootstrap: String,
+    options: BTreeMap<String, String>,
+    limits: Limits,
+}
+
+impl KafkaConfig {
+    /// `bootstrap`: some of the brokers, as `host:port` with commas between.
+    pub fn new(bootstrap: impl Into<String>) -> Self {
+        Self { bootstrap: bootstrap.into(), options: BTreeMap::new(), limits: Limits::KAFKA }
+    }
+
+    /// An [option of librdkafka](https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md), such as
+    /// `security.protocol`, `sasl.password`, `compression.type`, `linger.ms` (default here 1). Values are never printed.
+    ///
+    /// What order and delivery rest on is refused by [`connect`](crate::KafkaTransport::connect): `acks`,
+    /// `enable.idempotence`, `enable.gapless.guarantee`, `message.timeout.ms` and their other names, `retries`,
+    /// `transactional.id`.
+    #[must_use]
+    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.insert(name.into(), value.into());
+        self
+    }
+
+    /// The largest payload in bytes. Default 900,000; the topic's `max.message.bytes` has to allow it and 100,000 more.
+    #[must_use]
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.limits = self.limits.max_payload(bytes);
+        self
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The settings of the client.
+    pub(crate) fn client(&self) -> Result<ClientConfig, KafkaConfigError> {
+        let error = |text: String| Err(KafkaConfigError::new(text));
+        if self.bootstrap.trim().is_empty() {
+            return error("no Kafka broker is named: give host:port, with commas between several".into());
+        }
+        let record = self.limits.payload.saturating_add(OVERHEAD).max(DEFAULT_RECORD);
+        if record > MAX_RECORD {
+            let (given, most) = (self.limits.payload, MAX_RECORD - OVERHEAD);
+            return error(format!("the largest payload is {given} bytes: Kafka's client allows {most}"));
+        }
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.bootstrap).set("message.max.bytes", record.to_string());
+        DEFAULTS.iter().for_each(|(name, value)| _ = client.set(*name, *value));
+        for (name, value) in &self.options {
+            let fixed = FIXED.iter().find(|(fixed, _)| fixed == name).map(|(_, value)| format!("it is always {value}"));
+            let refused = REFUSED.iter().find(|(refused, _)| refused == name).map(|(_, why)| (*why).to_owned());
+            if let Some(why) = fixed.or(refused) {
+                return error(format!("the option {name} cannot be set: {why}; leave it out"));
+            }
+            client.set(name, value);
+        }
+        FIXED.iter().for_each(|(name, value)| _ = client.set(*name, *value));
+        Ok(client)
+    }
+}
+
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConfig")
+            .field("bootstrap", &self.bootstrap)
+            .field("options", &self.options.keys().collect::<Vec<_>>())
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_order_and_delivery_rest_on_cannot_be_changed() {
+        let names = FIXED.iter().map(|(name, _)| *name).chain(REFUSED.iter().map(|(name, _)| *name));
+        for name in names {
+            let error = KafkaConfig::new("b:1").option(name, "1").client().expect_err(name).to_string();
+            assert!(error.contains(name) && error.contains("leave it out"), "{error}");
+        }
+        let client = KafkaConfig::new("b:1").option("linger.ms", "7").client().expect("valid");
+        assert_eq!(client.get("linger.ms"), Some("7"));
+        for (name, value) in FIXED {
+            assert_eq!(client.get(name), Some(value));
+        }
+    }
+
+    #[test]
+    fn bounds_are_said_and_secrets_are_not() {
+        assert!(KafkaConfig::new(" ").client().expect_err("empty").to_string().contains("host:port"));
+        let error = KafkaConfig::new("b:1").max_payload(2_000_000_000).client().expect_err("too large").to_string();
+        assert!(error.contains("999900000"), "{error}");
+        let client = KafkaConfig::new("b:1").max_payload(5_000_000).client().expect("valid");
+        assert_eq!(client.get("message.max.bytes"), Some("5100000"));
+        let shown = format!("{:?}", KafkaConfig::new("b:1").option("sasl.password", "hunter2"));
+        assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
+    }
+}

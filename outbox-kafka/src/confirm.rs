@@ -1,0 +1,176 @@
+//! From the client's delivery reports to the outcomes of the publishes that wait for them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use outbox_core::Outcomes;
+use rdkafka::ClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use tokio::sync::Notify;
+
+use crate::error::{Fault, is_fatal};
+
+/// How many low bits of a confirmation are the index in the batch.
+const INDEX_BITS: u32 = 20;
+
+/// A publish whose messages are with the client.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    out: Outcomes,
+    left: AtomicUsize,
+    done: Notify,
+}
+
+impl Waiting {
+    /// Completes when nothing is left to be reported.
+    pub(crate) async fn done(&self) {
+        // One waiter: a notification that came before it is kept.
+        self.done.notified().await;
+    }
+
+    /// So many messages less to wait for.
+    pub(crate) fn less(&self, messages: usize) {
+        if messages > 0 && self.left.fetch_sub(messages, Ordering::AcqRel) == messages {
+            self.done.notify_one();
+        }
+    }
+}
+
+/// What the callbacks of one client share with its user.
+#[derive(Debug)]
+pub(crate) struct Confirmations {
+    open: Mutex<Open>,
+    /// Requests carry one message each, so that a refused request tells which.
+    singly: bool,
+    /// A whole request was refused for one message in it.
+    refused: AtomicBool,
+    /// Nothing more may be sent by this client: it has a fatal error, or a gap.
+    dead: AtomicBool,
+    died: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: usize,
+    publishes: HashMap<usize, Arc<Waiting>>,
+    /// The one that was reported on last: reports come in runs.
+    latest: Option<(usize, Arc<Waiting>)>,
+}
+
+impl Confirmations {
+    pub(crate) fn new(singly: bool) -> Self {
+        Self {
+            open: Mutex::default(),
+            singly,
+            refused: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+            died: Notify::new(),
+        }
+    }
+
+    /// Registers a publish of `out.len()` messages. Gives what its records carry, to be added to the index.
+    pub(crate) fn expect(&self, out: &Outcomes) -> (usize, Arc<Waiting>) {
+        assert!(out.len() < 1 << INDEX_BITS, "a relay's batch has at most 10,000 messages");
+        let waiting = Waiting { out: out.clone(), left: AtomicUsize::new(out.len()), done: Notify::new() };
+        let waiting = Arc::new(waiting);
+        let mut open = self.open();
+        open.next = open.next.wrapping_add(1 << INDEX_BITS);
+        let first = open.next;
+        open.publishes.insert(first, waiting.clone());
+        (first, waiting)
+    }
+
+    /// Nobody waits for this publish any more.
+    pub(crate) fn forget(&self, first: usize) {
+        let mut open = self.open();
+        open.publishes.remove(&first);
+        open.latest.take_if(|(latest, _)| *latest == first);
+    }
+
+    /// Reports what became of one message.
+    fn report(&self, confirmation: usize, result: Result<(), &KafkaError>) {
+        let index = confirmation & ((1 << INDEX_BITS) - 1);
+        let waiting = self.find(confirmation - index);
+        let out = waiting.as_ref().map(|waiting| &waiting.out);
+        match result.map_err(|e| (Fault::of(e), e)) {
+            Ok(()) => _ = out.map(|out| out.delivered(index)),
+            Err((Fault::Destination, e)) => _ = out.map(|out| out.destination(index, e.clone())),
+            Err((Fault::Message, e)) if self.singly => _ = out.map(|out| out.reject(index, e.clone())),
+            Err((fault, e)) => {
+                _ = out.map(|out| out.unknown(index, e.clone()));
+                self.refused.fetch_or(fault == Fault::Message, Ordering::AcqRel);
+                // What comes behind it must not be stored before it.
+                self.die();
+            }
+        }
+        if let Some(waiting) = waiting {
+            waiting.less(1);
+        }
+    }
+
+    fn die(&self) {
+        self.dead.store(true, Ordering::Release);
+        self.died.notify_waiters();
+    }
+
+    /// Whether nothing more may be sent by this client.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    /// Completes when nothing more may be sent by this client.
+    pub(crate) async fn died(&self) {
+        let mut died = std::pin::pin!(self.died.notified());
+        died.as_mut().enable();
+        if !self.is_dead() {
+            died.await;
+        }
+    }
+
+    pub(crate) fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
+
+    /// No report comes any more: what was not reported stays unknown.
+    pub(crate) fn end(&self) {
+        let mut open = self.open();
+        open.latest = None;
+        open.publishes.drain().for_each(|(_, waiting)| waiting.done.notify_one());
+    }
+
+    fn find(&self, first: usize) -> Option<Arc<Waiting>> {
+        let mut open = self.open();
+        if open.latest.as_ref().is_none_or(|(latest, _)| *latest != first) {
+            open.latest = open.publishes.get(&first).map(|waiting| (first, waiting.clone()));
+        }
+        open.latest.as_ref().map(|(_, waiting)| waiting.clone())
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The client's side of the confirmations.
+#[derive(Debug, Clone)]
+pub(crate) struct Callbacks(pub(crate) Arc<Confirmations>);
+
+impl ClientContext for Callbacks {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if is_fatal(&error) {
+            self.0.die();
+        }
+        tracing::debug!(%error, reason, "Kafka's client");
+    }
+}
+
+impl ProducerContext for Callbacks {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, confirmation: usize) {
+        self.0.report(confirmation, result.as_ref().map(drop).map_err(|(e, _)| e));
+    }
+}

@@ -1,0 +1,192 @@
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use outbox_core::{Batch, BoxError, KeyOrder, MessageRef, Outcomes, Transport, TransportCapabilities, async_trait};
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::Mutex;
+use tokio::task::unconstrained;
+
+use crate::client::Client;
+use crate::error::Fault;
+use crate::{KafkaConfig, KafkaConfigError, wire};
+
+/// The pause after which a full queue of the client is tried again.
+const FULL: Duration = Duration::from_millis(5);
+/// How long requests carry one message each after a broker refused a request for one of its messages.
+const SINGLY: Duration = Duration::from_secs(30);
+/// How long `close` waits for what is on its way.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Publishes to Kafka. See the crate's documentation for what a record carries.
+///
+/// A request that the broker refused for one message in it (`max.message.bytes` of a topic, a null key on a compacted
+/// topic) does not tell which: for the next 30 s requests carry one message each, so that only that one is rejected.
+#[derive(Debug)]
+pub struct KafkaTransport {
+    settings: ClientConfig,
+    capabilities: TransportCapabilities,
+    /// Held while a batch is handed to the client: batches never mix.
+    handing_over: Mutex<()>,
+    current: StdMutex<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    client: Option<Arc<Client>>,
+    singly_until: Option<Instant>,
+}
+
+impl KafkaTransport {
+    /// Checks the settings and makes a client. The brokers are connected later, and may be absent.
+    ///
+    /// # Errors
+    /// For a setting that cannot work, by name.
+    pub fn connect(config: KafkaConfig) -> Result<Self, KafkaConfigError> {
+        let settings = config.client()?;
+        let client = Arc::new(Client::new(&settings, false)?);
+        Ok(Self {
+            settings,
+            capabilities: TransportCapabilities::new().key_order(KeyOrder::Gapless).limits(config.limits()),
+            handing_over: Mutex::default(),
+            current: StdMutex::new(Current { client: Some(client), singly_until: None }),
+        })
+    }
+
+    /// The client to use now: a new one in place of one that died.
+    fn client(&self) -> Result<Arc<Client>, KafkaConfigError> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dead) = current.client.clone().filter(|c| c.confirmations.is_dead()) {
+            current.discard(&dead);
+        }
+        if let Some(client) = &current.client {
+            return Ok(client.clone());
+        }
+        let singly = current.singly_until.is_some_and(|until| Instant::now() < until);
+        let client = Arc::new(Client::new(&self.settings, singly)?);
+        current.client = Some(client.clone());
+        Ok(client)
+    }
+
+    fn discard(&self, client: &Arc<Client>) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).discard(client);
+    }
+}
+
+impl Current {
+    /// Nothing more is sent by this client. What is on its way may still arrive, in order.
+    fn discard(&mut self, client: &Arc<Client>) {
+        client.purge();
+        if self.client.take_if(|c| Arc::ptr_eq(c, client)).is_some() {
+            let refused = client.confirmations.was_refused();
+            if refused {
+                self.singly_until = Some(Instant::now() + SINGLY);
+            }
+            tracing::warn!(refused, "a client of Kafka was thrown away; a new one sends again what was not confirmed");
+        }
+    }
+}
+
+/// A publish that ends before its last confirmation takes the whole client with it: a message that is sent again by the
+/// same client could come behind later ones of its key.
+struct Guard<'a> {
+    transport: &'a KafkaTransport,
+    client: Arc<Client>,
+    publish: usize,
+    complete: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.client.confirmations.forget(self.publish);
+        if !self.complete {
+            self.transport.discard(&self.client);
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for KafkaTransport {
+    fn capabilities(&self) -> TransportCapabilities {
+        self.capabilities
+    }
+
+    async fn publish(&self, batch: Batch, out: &Outcomes) {
+        // Unconstrained: a batch takes its place in the queue when it is first polled, whatever else the task has done.
+        let turn = unconstrained(self.handing_over.lock()).await;
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(e) => return tracing::error!(error = %e, "no client of Kafka could be made"),
+        };
+        let (publish, waiting) = client.confirmations.expect(out);
+        let mut guard = Guard { transport: self, client: client.clone(), publish, complete: false };
+        for m in batch.iter() {
+            match self.hand_over(&client, &m, publish).await {
+                Ok(()) => {}
+                // Of another topic, most often: the rest of the batch is not concerned.
+                Err(Refusal::Destination(e)) => {
+                    out.destination(m.index(), e);
+                    waiting.less(1);
+                }
+                Err(refusal) => {
+                    match refusal {
+                        Refusal::Message(e) => out.reject(m.index(), e),
+                        Refusal::Unknown(e) | Refusal::Destination(e) => out.unknown(m.index(), e),
+                    }
+                    // What comes behind it is not sent, so that nothing passes it.
+                    waiting.less(batch.len() - m.index());
+                    break;
+                }
+            }
+        }
+        drop(turn);
+        tokio::select! {
+            () = waiting.done() => {}
+            () = client.confirmations.died() => {
+                self.discard(&client);
+                waiting.done().await;
+            }
+        }
+        guard.complete = !client.confirmations.is_dead();
+    }
+
+    async fn close(&self) -> Result<(), BoxError> {
+        let client = self.current.lock().unwrap_or_else(PoisonError::into_inner).client.take();
+        let Some(client) = client else { return Ok(()) };
+        match tokio::task::spawn_blocking(move || client.flush(LAST)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("not everything was confirmed within {LAST:?}; it is sent again").into()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// Why a message could not be handed to the client.
+enum Refusal {
+    Message(BoxError),
+    Destination(BoxError),
+    Unknown(BoxError),
+}
+
+impl KafkaTransport {
+    /// Waits where the client's queue is full.
+    async fn hand_over(&self, client: &Client, m: &MessageRef<'_>, publish: usize) -> Result<(), Refusal> {
+        loop {
+            // Another writer's headers may be no object.
+            let record = wire::record(m, publish + m.index()).map_err(|e| Refusal::Message(e.into()))?;
+            let error = match client.send(record) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                    tokio::time::sleep(FULL).await;
+                    continue;
+                }
+                Err(e) => e,
+            };
+            return Err(match Fault::of(&error) {
+                Fault::Message => Refusal::Message(error.into()),
+                Fault::Destination => Refusal::Destination(error.into()),
+                Fault::Unknown => Refusal::Unknown(error.into()),
+            });
+        }
+    }
+}
