@@ -1,3 +1,110 @@
-//! Not there yet.
+//! The `outbox` command: brings tables to this version, carries messages, and says how the relays stand.
 
-fn main() {}
+mod config;
+mod database;
+mod relay;
+mod status;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use config::{Config, OutboxConfig};
+use database::Database;
+
+/// The transactional outbox.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create the outbox tables, or bring them to this version.
+    Migrate {
+        #[command(flatten)]
+        tables: Tables,
+        /// Print the SQL instead of running it.
+        #[arg(long)]
+        sql: bool,
+    },
+    /// Carry messages to the broker until SIGTERM or Ctrl-C, then drain.
+    Relay {
+        /// Which outboxes and relays there are.
+        #[arg(long, default_value = "outbox.toml")]
+        config: PathBuf,
+    },
+    /// Show how every relay stands.
+    Status {
+        #[command(flatten)]
+        tables: Tables,
+    },
+    /// Deliver everything that the table holds again, from its start. For a sequence that went back.
+    Reset {
+        /// The relay's name.
+        relay: String,
+        #[command(flatten)]
+        tables: Tables,
+    },
+}
+
+/// Which tables: a URL, or every outbox of a file.
+#[derive(Debug, Args)]
+struct Tables {
+    /// postgres://user:password@host/database or sqlite:file. Default: those of the file.
+    #[arg(long, env = "OUTBOX_URL", hide_env_values = true)]
+    url: Option<String>,
+    /// The schema of the tables (Postgres).
+    #[arg(long, requires = "url")]
+    schema: Option<String>,
+    /// The first word of the table names.
+    #[arg(long, requires = "url")]
+    prefix: Option<String>,
+    /// Which outboxes there are.
+    #[arg(long, default_value = "outbox.toml", conflicts_with = "url")]
+    config: PathBuf,
+}
+
+impl Tables {
+    fn databases(self) -> Result<Vec<Database>> {
+        let outboxes = match self.url {
+            Some(url) => vec![OutboxConfig::of_url(url, self.schema, self.prefix)],
+            None => Config::read(&self.config)?.outbox,
+        };
+        outboxes.iter().map(Database::of).collect()
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match Cli::parse().command {
+        Command::Migrate { tables, sql } => {
+            for database in tables.databases()? {
+                if sql {
+                    database.migrations().iter().for_each(|text| println!("{text}"));
+                } else {
+                    database.migrate().await?;
+                    println!("the outbox tables have this version");
+                }
+            }
+        }
+        Command::Relay { config } => relay::run(&Config::read(&config)?).await?,
+        Command::Status { tables } => {
+            for database in tables.databases()? {
+                print!("{}", status::table(&database.status().await?));
+            }
+        }
+        Command::Reset { relay, tables } => {
+            for database in tables.databases()? {
+                database.reset(&relay).await?;
+                println!("{relay} starts from the first message of the table");
+            }
+        }
+    }
+    Ok(())
+}

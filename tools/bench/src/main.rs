@@ -1,3 +1,16 @@
-//! Not there yet.
+//! Benchmarks, run by `cargo xtask bench NAME`: figures as ratios of what was measured in the same run.
 
-fn main() {}
+mod drain;
+mod report;
+
+use anyhow::{Result, bail};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let figures = match name.as_str() {
+        "drain" => drain::run().await?,
+        _ => bail!("unknown benchmark {name:?}: there is `drain`"),
+    };
+    report::write(&name, &figures)
+}

@@ -1,0 +1,133 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+/// `outbox.toml`: which outboxes there are, and which relays carry their messages where.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// One for each set of tables.
+    pub(crate) outbox: Vec<OutboxConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OutboxConfig {
+    url: Option<String>,
+    /// The name of an environment variable, so that no secret stands in the file.
+    url_env: Option<String>,
+    pub(crate) schema: Option<String>,
+    pub(crate) prefix: Option<String>,
+    #[serde(default)]
+    pub(crate) relay: Vec<RelayConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RelayConfig {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) topics: Vec<String>,
+    pub(crate) to: Target,
+    /// `earliest` or `now`: where a name that nobody ever ran starts.
+    #[serde(default)]
+    pub(crate) start: Start,
+    pub(crate) batch: Option<usize>,
+    pub(crate) window_messages: Option<usize>,
+    pub(crate) window_bytes: Option<usize>,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) lease_seconds: Option<u64>,
+    pub(crate) publish_deadline_seconds: Option<u64>,
+    pub(crate) drain_deadline_seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Start {
+    #[default]
+    Earliest,
+    Now,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub(crate) enum Target {
+    Kafka(KafkaTarget),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KafkaTarget {
+    pub(crate) bootstrap: String,
+    /// The largest payload in bytes; the broker has to allow it too.
+    pub(crate) max_payload: Option<usize>,
+    /// Options of librdkafka.
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
+    /// Options whose values are in the environment, such as `sasl.password`.
+    #[serde(default)]
+    pub(crate) options_env: BTreeMap<String, String>,
+}
+
+impl Config {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read: give another file with --config", path.display()))?;
+        let config: Self = toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
+        ensure!(!config.outbox.is_empty(), "{} has no [[outbox]]", path.display());
+        Ok(config)
+    }
+}
+
+impl OutboxConfig {
+    /// One that is given on the command line.
+    pub(crate) fn of_url(url: String, schema: Option<String>, prefix: Option<String>) -> Self {
+        Self { url: Some(url), url_env: None, schema, prefix, relay: Vec::new() }
+    }
+
+    pub(crate) fn url(&self) -> Result<String> {
+        match (&self.url, &self.url_env) {
+            (Some(url), None) => Ok(url.clone()),
+            (None, Some(name)) => environment(name),
+            _ => bail!("an [[outbox]] needs either url or url_env"),
+        }
+    }
+}
+
+pub(crate) fn environment(name: &str) -> Result<String> {
+    std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_guide_is_understood() {
+        let text = r#"
+            [[outbox]]
+            url = "postgres://app@db/shop"
+
+            [[outbox.relay]]
+            name = "orders-to-kafka"
+            topics = ["orders", "order.*"]
+            to = { kafka = { bootstrap = "localhost:9092" } }
+        "#;
+        let config: Config = toml::from_str(text).expect("valid");
+        let Target::Kafka(kafka) = &config.outbox[0].relay[0].to;
+        assert_eq!(
+            (config.outbox[0].url().unwrap().as_str(), kafka.bootstrap.as_str()),
+            ("postgres://app@db/shop", "localhost:9092")
+        );
+    }
+
+    #[test]
+    fn a_misspelled_key_and_a_missing_secret_are_named() {
+        let error = toml::from_str::<Config>("[[outbox]]\nulr = \"x\"").expect_err("refused").to_string();
+        assert!(error.contains("ulr"), "{error}");
+        let config: Config = toml::from_str("[[outbox]]\nurl_env = \"OUTBOX_NO_SUCH_VARIABLE\"").expect("valid");
+        assert!(config.outbox[0].url().expect_err("not set").to_string().contains("OUTBOX_NO_SUCH_VARIABLE"));
+    }
+}

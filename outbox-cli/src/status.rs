@@ -1,0 +1,26 @@
+use outbox::sqlx::RelayStatus;
+
+/// The relays as an aligned table.
+pub(crate) fn table(relays: &[RelayStatus]) -> String {
+    let header = ["RELAY", "RUNS", "POSITION", "LAST", "WAITING", "PARKED", "DEAD", "LAST SETTLED"];
+    let mut rows = vec![header.map(str::to_owned)];
+    rows.extend(relays.iter().map(|r| {
+        [
+            r.relay.clone(),
+            if r.active { "yes" } else { "no" }.to_owned(),
+            r.position.to_string(),
+            r.last.to_string(),
+            if r.waiting > 100_000 { "> 100000".to_owned() } else { r.waiting.to_string() },
+            r.parked.to_string(),
+            r.dead.to_string(),
+            r.settled_at.clone().unwrap_or_else(|| "never".to_owned()),
+        ]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |row: &[String; 8]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
