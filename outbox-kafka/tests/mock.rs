@@ -1,0 +1,70 @@
+//! Faults that a real broker cannot be made to show on demand, by librdkafka's own mock cluster.
+
+use std::time::Duration;
+
+use outbox_core::transport::Outcome;
+use outbox_core::{Batch, BatchBuilder, Outcomes, Row, Transport};
+use outbox_kafka::{KafkaConfig, KafkaTransport};
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+fn batch(payloads: &[&str]) -> Batch {
+    let mut batch = BatchBuilder::new();
+    for (seq, payload) in (1..).zip(payloads) {
+        batch.push(&Row {
+            seq,
+            id: seq as u128,
+            created_at: 0,
+            topic: "t",
+            key: Some("k"),
+            event_type: "e",
+            payload: payload.as_bytes(),
+            content_type: None,
+            headers: None,
+        });
+    }
+    batch.finish()
+}
+
+async fn publish(transport: &KafkaTransport, payloads: &[&str]) -> Vec<Outcome> {
+    let (batch, out) = (batch(payloads), Outcomes::new(payloads.len()));
+    tokio::time::timeout(Duration::from_secs(30), transport.publish(batch, &out)).await.expect("an answer");
+    (0..out.len()).map(|i| out.get(i)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_passes_is_never_seen() {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    let transport = KafkaTransport::connect(KafkaConfig::new(cluster.bootstrap_servers())).expect("valid settings");
+    let passing = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+    ];
+    cluster.request_errors(RDKafkaApiKey::Produce, &passing);
+    assert_eq!(publish(&transport, &["1", "2"]).await, vec![Outcome::Delivered; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_fatal_error_a_new_client_goes_on() {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    let transport = KafkaTransport::connect(KafkaConfig::new(cluster.bootstrap_servers())).expect("valid settings");
+    assert_eq!(publish(&transport, &["0"]).await, [Outcome::Delivered]);
+    let fatal = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER];
+    cluster.request_errors(RDKafkaApiKey::Produce, &fatal);
+    let outcomes = publish(&transport, &["1", "2"]).await;
+    assert!(outcomes.iter().all(|o| matches!(o, Outcome::Unknown(_))), "{outcomes:?}");
+    assert_eq!(publish(&transport, &["1", "2"]).await, vec![Outcome::Delivered; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_topic_is_a_matter_of_its_destination() {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    let transport = KafkaTransport::connect(KafkaConfig::new(cluster.bootstrap_servers())).expect("valid settings");
+    cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).expect("an error");
+    let outcomes = publish(&transport, &["1"]).await;
+    assert!(matches!(&outcomes[0], Outcome::Destination(_)), "{outcomes:?}");
+}
