@@ -16,6 +16,7 @@
 //! - **G8 shutdown drains**: what is in flight is finished and settled, and a successor starts at once.
 
 mod batch;
+pub mod clock;
 mod error;
 mod limits;
 pub mod log;
@@ -36,7 +37,7 @@ pub use relay::{
 };
 pub use seqset::SeqSet;
 pub use store::{
-    AcquireRequest, Acquired, DeadLetter, FetchLimits, Lease, Park, ParkedMessage, Settlement, StartAt, Store,
+    AcquireRequest, Acquired, DeadLetter, FetchLimits, Lease, ParkedMessage, Settlement, StartAt, Store,
     StoreCapabilities, TopicFilter, Wakeups,
 };
 pub use transport::{KeyOrder, Outcomes, Transport, TransportCapabilities};

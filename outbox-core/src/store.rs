@@ -81,9 +81,9 @@ impl StoreCapabilities {
         Self { fan_out: false, replay: false, retention: false }
     }
 
-    /// Those of a log: fan-out, replay, retention.
+    /// Those of a log that keeps everything: fan-out and replay.
     pub const fn log() -> Self {
-        Self { fan_out: true, replay: true, retention: true }
+        Self { fan_out: true, replay: true, retention: false }
     }
 }
 
@@ -217,7 +217,7 @@ pub struct Settlement {
     /// Delivered, and handed out by `fetch`.
     pub delivered: SeqSet,
     /// To be kept for a later attempt. A message may be parked again with new figures.
-    pub parked: Vec<Park>,
+    pub parked: Vec<ParkedMessage>,
     /// Delivered, and parked before.
     pub unparked: Vec<i64>,
     /// Given up on, parked before or not.
@@ -229,21 +229,6 @@ impl Settlement {
     pub fn is_empty(&self) -> bool {
         self.delivered.is_empty() && self.parked.is_empty() && self.unparked.is_empty() && self.dead.is_empty()
     }
-}
-
-/// A message to be parked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Park {
-    /// Its place in the log.
-    pub seq: i64,
-    /// Its ordering key.
-    pub key: Option<String>,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// The time from now to the next attempt.
-    pub due_in: Duration,
-    /// Why the last attempt failed.
-    pub last_error: Option<String>,
 }
 
 /// A message to be given up on.

@@ -35,6 +35,7 @@ enum Said {
     Yes,
     Unknown,
     Reject,
+    Panic,
 }
 
 impl Scripted {
@@ -73,6 +74,7 @@ impl Transport for Scripted {
             let attempt = attempts.entry(text.clone()).and_modify(|n| *n += 1).or_insert(1);
             let attempt = *attempt;
             let total = attempts.values().map(|n| *n as usize).sum();
+            drop(attempts);
             match (self.script)(&text, attempt, total) {
                 Said::Yes => {
                     self.stored.lock().unwrap().push((key, text.parse().expect("a number")));
@@ -83,6 +85,7 @@ impl Transport for Scripted {
                     broken.push(key);
                 }
                 Said::Reject => out.reject(m, "never"),
+                Said::Panic => panic!("no transport should"),
             }
         }
     }
@@ -150,5 +153,24 @@ async fn a_rejected_message_becomes_a_dead_letter_alone() {
         let dead = store.dead_letters("test");
         assert_eq!(dead.len(), 1);
         assert_eq!((dead[0].0.payload.as_ref(), dead[0].1.as_str()), (b"100".as_slice(), "never"));
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_makes_the_transport_panic_becomes_a_dead_letter_alone() {
+    for order in [KeyOrder::OneInFlight, KeyOrder::Gapless] {
+        let store = MemoryStore::new();
+        enqueue(&store, 3, 200);
+        let script = |text: &str, _, _| if text == "100" { Said::Panic } else { Said::Yes };
+        let transport = std::sync::Arc::new(Scripted::new(order, script));
+        let relay = quick(&store, transport.clone()).publish_deadline(Duration::from_millis(50));
+        let relay = relay.lease(Duration::from_secs(5)).max_attempts(3).build().expect("valid settings");
+        relay.until_drained(Duration::from_secs(20)).await.expect("drained");
+        assert_eq!(transport.check(), 199);
+        let dead = store.dead_letters("test");
+        assert_eq!(dead.len(), 1);
+        assert_eq!((dead[0].0.payload.as_ref(), dead[0].1.as_str()), (b"100".as_slice(), "the transport panicked"));
+        let stats = relay.handle().stats();
+        assert_eq!((stats.failed, stats.outages), (3, 0), "only its own attempts are counted");
     }
 }

@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 
 use crate::{
     AcquireRequest, Acquired, Batch, BatchBuilder, FetchLimits, IntoMessage, InvalidMessage, Lease, Limits, Message,
-    Park, ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError, StoreErrorKind,
-    TopicFilter, Wakeups,
+    ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError, StoreErrorKind, TopicFilter,
+    Wakeups, clock,
 };
 
 /// A store without a database, for tests. Cheap to clone: all clones share the messages.
@@ -46,7 +46,7 @@ struct Cursor {
     read: i64,
     position: i64,
     unsettled: SeqSet,
-    parked: BTreeMap<i64, (Park, Instant)>,
+    parked: BTreeMap<i64, (ParkedMessage, Instant)>,
     dead: Vec<(Message, String)>,
 }
 
@@ -106,7 +106,7 @@ impl MemoryStore {
 
 impl State {
     fn own(&mut self, lease: &Lease, operation: &'static str) -> Result<&mut Cursor, StoreError> {
-        let valid = |c: &&mut Cursor| c.epoch == lease.epoch && c.expires.is_some_and(|at| at > Instant::now());
+        let valid = |c: &&mut Cursor| c.epoch == lease.epoch && c.expires.is_some_and(|at| at > clock::now());
         self.relays
             .get_mut(&lease.relay)
             .filter(valid)
@@ -135,7 +135,7 @@ impl Store for MemoryStore {
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
-        let (mut state, now) = (self.lock(), Instant::now());
+        let (mut state, now) = (self.lock(), clock::now());
         let last = state.last;
         let cursor = state.relays.entry(request.relay.clone()).or_default();
         if cursor.owner.is_some_and(|owner| owner != request.owner)
@@ -153,13 +153,8 @@ impl Store for MemoryStore {
         cursor.topics = request.topics.clone();
         // What was handed out and not settled comes first again.
         cursor.read = cursor.unsettled.first().map_or(cursor.position, |first| first - 1);
-        let parked = cursor.parked.values().map(|(p, due)| ParkedMessage {
-            seq: p.seq,
-            key: p.key.clone(),
-            attempts: p.attempts,
-            due_in: due.saturating_duration_since(now),
-            last_error: p.last_error.clone(),
-        });
+        let due_in = |due: &Instant| due.saturating_duration_since(now);
+        let parked = cursor.parked.values().map(|(p, due)| ParkedMessage { due_in: due_in(due), ..p.clone() });
         let lease = Lease { relay: request.relay.clone(), epoch: cursor.epoch, token: 0 };
         Ok(Acquired::Yes(lease, parked.collect()))
     }
@@ -200,7 +195,7 @@ impl Store for MemoryStore {
     async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), StoreError> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let now = Instant::now();
+        let now = clock::now();
         state.own(lease, "settle")?;
         let Some(cursor) = state.relays.get_mut(&lease.relay) else { return Ok(()) };
         cursor.expires = Some(now + cursor.lease);

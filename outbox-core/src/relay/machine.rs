@@ -53,6 +53,8 @@ pub(crate) struct Machine {
     held: usize,
     flights: BTreeMap<u64, Flight>,
     next_flight: u64,
+    /// The latest publish of which something was delivered.
+    last_good: Option<u64>,
     parking: Parking,
     plan: Plan,
     breaker: Breaker,
@@ -129,6 +131,7 @@ impl Machine {
             held: 0,
             flights: BTreeMap::new(),
             next_flight: 0,
+            last_good: None,
             plan: Plan::new(policy.lease, asked),
             breaker: Breaker::new(policy.outage),
             maybe_sent: HashSet::new(),

@@ -2,6 +2,7 @@
 //!
 //! What it decides stands in `machine` and its parts, without I/O; `session` is the thin shell that does the I/O.
 
+mod bisect;
 mod breaker;
 mod builder;
 mod error;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crate::{DeadLetter, Park, Settlement};
+use crate::{DeadLetter, ParkedMessage, Settlement};
 
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ impl Plan {
     }
 
     /// `size` is zero for one that was parked before.
-    pub(crate) fn park(&mut self, park: Park, size: Size) {
+    pub(crate) fn park(&mut self, park: ParkedMessage, size: Size) {
         self.next.parked.retain(|p| p.seq != park.seq);
         self.next.parked.push(park);
         self.next_size.add(size.messages, size.bytes);

@@ -1,6 +1,5 @@
 //! The thin shell around the machine: one lease, from its acquisition to its end.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,10 +7,11 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{sleep_until, timeout};
 
+use super::bisect;
 use super::machine::{Action, Counts, Machine};
 use super::observer::{RelayEvent, RelayHandle};
 use super::store_relay::Inner;
-use crate::{Batch, FetchLimits, Lease, Outcomes, StoreError, StoreErrorKind, Transport, Wakeups};
+use crate::{Batch, FetchLimits, Lease, Outcomes, StoreError, StoreErrorKind, Transport, Wakeups, clock};
 
 /// Between two looks at a timer that is due while its work has to wait for something else.
 const RECHECK: Duration = Duration::from_millis(10);
@@ -45,7 +45,7 @@ impl Session<'_> {
         let mut before = Counts::default();
         let mut drain_until: Option<Instant> = None;
         loop {
-            while let Some(action) = self.machine.next(Instant::now()) {
+            while let Some(action) = self.machine.next(clock::now()) {
                 running.push(self.start(action));
             }
             self.report(&mut before);
@@ -53,7 +53,7 @@ impl Session<'_> {
                 self.shared.store.release(&self.lease).await?;
                 return Ok(End::Finished);
             }
-            let now = Instant::now();
+            let now = clock::now();
             if drain_until.is_some_and(|until| until <= now) {
                 return Err(StoreError::new(StoreErrorKind::Unavailable, "drain")
                     .with_detail("what was in flight did not end in time; a successor sends it again"));
@@ -68,7 +68,7 @@ impl Session<'_> {
                     }
                 }
                 () = sleep_until(wake.into()) => {}
-                () = wait(&mut self.wakeups), if self.wakeups.is_some() => self.machine.wake(Instant::now()),
+                () = wait(&mut self.wakeups), if self.wakeups.is_some() => self.machine.wake(clock::now()),
                 () = &mut *stop, if drain_until.is_none() => {
                     drain_until = Some(now + self.shared.policy.drain_deadline);
                     self.machine.drain();
@@ -100,11 +100,11 @@ impl Session<'_> {
         done: Done,
         running: &mut FuturesUnordered<BoxFuture<'static, Done>>,
     ) -> Result<(), StoreError> {
-        let now = Instant::now();
+        let now = clock::now();
         match done {
             Done::Fetched(batch) => self.machine.fetched(batch?, now),
             Done::Read(asked, batch) => {
-                if let Some(action) = self.machine.reread(&asked, batch?) {
+                if let Some(action) = self.machine.reread(&asked, batch?, now) {
                     running.push(self.start(action));
                 }
             }
@@ -155,14 +155,11 @@ async fn wait(wakeups: &mut Option<Box<dyn Wakeups>>) {
     }
 }
 
-/// Bounds a publish and catches its panic: either leaves the messages unknown.
+/// Bounds a publish: what was not said by then is unknown.
 async fn publish(transport: Arc<dyn Transport>, id: u64, batch: Batch, deadline: Duration) -> Done {
     let outcomes = Outcomes::new(batch.len());
-    let call = AssertUnwindSafe(transport.publish(batch, &outcomes)).catch_unwind();
-    match timeout(deadline, call).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) => tracing::error!("the transport panicked; its messages are tried again"),
-        Err(_) => tracing::warn!(?deadline, "the transport did not answer within the publish deadline"),
+    if timeout(deadline, bisect::publish(&*transport, &batch, &outcomes)).await.is_err() {
+        tracing::warn!(?deadline, "the transport did not answer within the publish deadline");
     }
     outcomes.close();
     Done::Published(id, outcomes)

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
@@ -11,7 +11,7 @@ use super::observer::{Observer, RelayEvent, RelayHandle};
 use super::policy::{Backoff, Policy, Random};
 use super::session::Session;
 use super::{Relay, RelayError, Shutdown};
-use crate::{AcquireRequest, Acquired, Store, StoreError, Transport};
+use crate::{AcquireRequest, Acquired, Store, StoreError, Transport, clock};
 
 /// Waits between attempts to reach a database that is away.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5), jitter: true };
@@ -69,7 +69,7 @@ impl StoreRelay {
         stop: &mut (dyn Future<Output = ()> + Send + Unpin),
     ) -> Result<Step, StoreError> {
         let shared = &*self.0;
-        let asked = Instant::now();
+        let asked = clock::now();
         let acquired = tokio::select! {
             acquired = shared.store.acquire(&shared.request) => acquired?,
             () = &mut *stop => return Ok(Step::Stopped),
@@ -82,7 +82,7 @@ impl StoreRelay {
         shared.tell(&RelayEvent::Acquired { epoch: lease.epoch });
         let seed = (shared.request.owner >> 64) as u64 ^ lease.epoch.cast_unsigned();
         let capabilities = shared.transport.capabilities();
-        let machine = Machine::new(shared.policy.clone(), &capabilities, mode, parked, seed, asked, Instant::now());
+        let machine = Machine::new(shared.policy.clone(), &capabilities, mode, parked, seed, asked, clock::now());
         let session = Session { shared, lease, machine, wakeups: shared.store.wakeups() };
         let ended = session.run(stop).await;
         shared.handle.update(|s| s.active = false);
@@ -101,7 +101,7 @@ impl StoreRelay {
         let mut random = Random(self.0.request.owner as u64);
         let (mut failures, mut standing_by) = (0, false);
         loop {
-            let started = Instant::now();
+            let started = clock::now();
             let wait = match self.session(mode, &mut stop).await {
                 Ok(Step::Finished) => return Ok(stop.peek().is_none()),
                 Ok(Step::Stopped) => return Ok(false),
@@ -114,7 +114,8 @@ impl StoreRelay {
                 }
                 Err(e) if e.is_transient() => {
                     standing_by = false;
-                    failures = if started.elapsed() > RETRY.max { 1 } else { failures + 1 };
+                    failures =
+                        if clock::now().saturating_duration_since(started) > RETRY.max { 1 } else { failures + 1 };
                     self.0.tell(&RelayEvent::Lost { error: crate::error::chain(&e) });
                     RETRY.after(failures, random.next())
                 }

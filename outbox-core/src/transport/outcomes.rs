@@ -15,6 +15,8 @@ pub enum Outcome {
     Rejected(String),
     /// Its destination does not exist or refuses us; other topics are not concerned.
     Destination(String),
+    /// The transport panicked on this message alone. Said by the relay.
+    Panicked,
 }
 
 impl Outcome {
@@ -23,6 +25,7 @@ impl Outcome {
             DELIVERED => Self::Delivered,
             REJECTED => Self::Rejected(error.unwrap_or_default()),
             DESTINATION => Self::Destination(error.unwrap_or_default()),
+            PANICKED => Self::Panicked,
             _ => Self::Unknown(error),
         }
     }
@@ -48,6 +51,7 @@ const DELIVERED: u8 = 1;
 const UNKNOWN: u8 = 2;
 const REJECTED: u8 = 3;
 const DESTINATION: u8 = 4;
+const PANICKED: u8 = 5;
 
 /// The place of a message in its batch.
 pub trait SlotIndex {
@@ -100,6 +104,27 @@ impl Outcomes {
     /// The destination of this message does not exist or refuses us.
     pub fn destination(&self, slot: impl SlotIndex, error: impl Into<BoxError>) {
         self.say(&slot, DESTINATION, error.into());
+    }
+
+    /// The transport panicked on this message alone.
+    pub(crate) fn panicked(&self, index: usize) {
+        self.0.slots[index].store(PANICKED, Ordering::Release);
+    }
+
+    /// Says what was said elsewhere.
+    pub(crate) fn copy(&self, index: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Delivered => self.delivered(index),
+            Outcome::Unknown(e) => self.unknown(index, e.unwrap_or_default()),
+            Outcome::Rejected(e) => self.reject(index, e),
+            Outcome::Destination(e) => self.destination(index, e),
+            Outcome::Panicked => self.panicked(index),
+        }
+    }
+
+    /// Whether nothing was said of it yet.
+    pub(crate) fn is_unsaid(&self, index: usize) -> bool {
+        self.0.slots[index].load(Ordering::Acquire) == UNSAID
     }
 
     /// Ends what can be said. The relay calls it when `publish` returned, was cancelled or panicked.

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use outbox_core::log::{Cursor, Log, Scan, Snapshot};
-use outbox_core::{AcquireRequest, Acquired, Batch, Lease, ParkedMessage, StartAt, StoreError, StoreErrorKind};
+use outbox_core::{AcquireRequest, Acquired, Batch, Lease, ParkedMessage, StartAt, StoreError, StoreErrorKind, clock};
 
 use super::session::{Reader, Session};
 use super::{PATIENCE, SqlStore, lock};
@@ -98,8 +98,8 @@ impl SqlStore {
             tokenless.remove(&request.relay);
             return Ok(Some(Duration::ZERO));
         }
-        let since = *tokenless.entry(request.relay.clone()).or_insert_with(Instant::now);
-        let left = standing.lease.max(request.lease).saturating_sub(since.elapsed());
+        let since = *tokenless.entry(request.relay.clone()).or_insert_with(clock::now);
+        let left = standing.lease.max(request.lease).saturating_sub(clock::now().saturating_duration_since(since));
         Ok((!left.is_zero()).then_some(left))
     }
 
@@ -170,7 +170,7 @@ impl SqlStore {
         let mine: Vec<usize> = (0..all.len()).filter(|i| request.topics.matches(all.get(*i).topic())).collect();
         let todo: Vec<i64> = mine.iter().map(|i| all.get(*i).seq()).collect();
         let piece = |part: &[usize]| Batch::from_slots(part.iter().map(|i| all.slot(*i)).collect());
-        let now = Instant::now();
+        let now = clock::now();
         Ok(Session {
             lease,
             topics: request.topics.clone(),

@@ -1,7 +1,7 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use outbox_core::log::{Fetched, Probe, Snapshot};
-use outbox_core::{Batch, StoreError, StoreErrorKind};
+use outbox_core::{Batch, StoreError, StoreErrorKind, clock};
 
 use super::acquire::unexpected;
 use super::session::{Reader, Session};
@@ -21,10 +21,10 @@ impl SqlStore {
         let reader = &mut *session.fetching.lock().await;
         loop {
             let (batch, found) = self.fetch_once(session, reader, limit).await?;
-            if found == 0 && reader.sequence_seen.elapsed() >= RECHECK {
+            if found == 0 && clock::now().saturating_duration_since(reader.sequence_seen) >= RECHECK {
                 let known = (lock(&session.log).position(), reader.sequence);
                 self.check_sequence(&mut *reader.conn, &session.lease.relay, Some(known)).await?;
-                reader.sequence_seen = Instant::now();
+                reader.sequence_seen = clock::now();
             }
             // Where all that was found is of other topics, there may be more behind it.
             if !batch.is_empty() || found < limit {
@@ -40,7 +40,7 @@ impl SqlStore {
         reader: &mut Reader,
         limit: usize,
     ) -> Result<(Batch, usize), StoreError> {
-        let probe = lock(&session.log).probe(Instant::now());
+        let probe = lock(&session.log).probe(clock::now());
         let oldest_writer = if probe.ask_writers { Some(self.oldest_writer(&mut *reader.conn).await?) } else { None };
         let (sql, params) = self.fetch_statement(session, &probe, limit);
         let mut rows = Rows::with_capacity(limit, reader.bytes + reader.bytes / 8);
@@ -58,7 +58,7 @@ impl SqlStore {
             all
         };
         let mut log = lock(&session.log);
-        log.fetched(&Fetched { snapshot, oldest_writer, found: &found, limit }, Instant::now());
+        log.fetched(&Fetched { snapshot, oldest_writer, found: &found, limit }, clock::now());
         log.handed_out(batch.iter().map(|m| m.seq()));
         Ok((batch, found.len()))
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Action, Flight, Key, KeyState, Machine};
 use crate::relay::parking::{Lane, Parked};
 use crate::relay::plan::Size;
-use crate::{Batch, DeadLetter, KeyOrder, MessageRef, Park, Slot};
+use crate::{Batch, DeadLetter, KeyOrder, MessageRef, ParkedMessage, Slot};
 
 impl Machine {
     /// The next messages of the log.
@@ -70,7 +70,7 @@ impl Machine {
 
     /// Publishes in order, no later than the lease allows, one at a time while an outage is probed.
     pub(super) fn next_publish(&mut self, now: Instant) -> Option<Action> {
-        if self.draining || now + self.policy.publish_deadline >= self.plan.lease_until {
+        if !self.may_publish(now) {
             return None;
         }
         if let Some(at) = self.breaker.probe_at() {
@@ -89,6 +89,11 @@ impl Machine {
             }
         }
         None
+    }
+
+    /// What is handed to a transport now has ended when the lease ends.
+    fn may_publish(&self, now: Instant) -> bool {
+        !self.draining && now + self.policy.publish_deadline < self.plan.lease_until
     }
 
     /// Takes out what has to wait since it was made ready. With one in flight per key nothing does.
@@ -154,7 +159,7 @@ impl Machine {
 
     /// Parked messages whose time has come: given up, or read again.
     pub(super) fn next_retry(&mut self, now: Instant) -> Option<Action> {
-        if self.draining || !self.breaker.is_closed() {
+        if !self.may_publish(now) || !self.breaker.is_closed() {
             return None;
         }
         for seq in self.parking.take_exhausted(now) {
@@ -171,7 +176,7 @@ impl Machine {
     }
 
     /// Parked messages as the store has them; one that is gone is forgotten.
-    pub(crate) fn reread(&mut self, asked: &[i64], batch: Batch) -> Option<Action> {
+    pub(crate) fn reread(&mut self, asked: &[i64], batch: Batch, now: Instant) -> Option<Action> {
         self.reading = false;
         let found: HashSet<i64> = batch.iter().map(|m| m.seq()).collect();
         for seq in asked.iter().filter(|seq| !found.contains(seq)) {
@@ -188,7 +193,12 @@ impl Machine {
                 }
             }
         }
-        if good.is_empty() || self.draining {
+        if !self.may_publish(now) || !self.breaker.is_closed() {
+            // Since it was asked for, the lease grew old or the broker went away.
+            good.iter().for_each(|slot| self.parking.attempt_ended(lane(&slot.message())));
+            return None;
+        }
+        if good.is_empty() {
             return None;
         }
         let batch = Batch::from_slots(good);
@@ -211,7 +221,7 @@ impl Machine {
     }
 
     pub(super) fn park(&mut self, m: &MessageRef<'_>, parked: Parked, now: Instant, size: Size) {
-        let park = Park {
+        let park = ParkedMessage {
             seq: m.seq(),
             key: parked.key.clone(),
             attempts: parked.attempts,

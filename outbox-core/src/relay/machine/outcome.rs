@@ -21,6 +21,7 @@ impl Machine {
     pub(crate) fn published(&mut self, id: u64, outcomes: &Outcomes, now: Instant) {
         let Some(Flight { batch, parked }) = self.flights.remove(&id) else { return };
         if outcomes.all_delivered() {
+            self.last_good = self.last_good.max(Some(id));
             self.breaker.answered();
             self.counts.delivered += batch.len() as u64;
             if parked {
@@ -34,7 +35,13 @@ impl Machine {
         }
         let said: Vec<Outcome> = outcomes.all();
         let delivered = said.contains(&Outcome::Delivered);
-        let outage = !delivered && said.iter().any(|o| matches!(o, Outcome::Unknown(_)));
+        if delivered {
+            self.last_good = self.last_good.max(Some(id));
+        }
+        // A retry that fails while a later publish is answered fails by itself.
+        let alone = parked && self.last_good > Some(id);
+        let answered = delivered || said.contains(&Outcome::Panicked);
+        let outage = !answered && !alone && said.iter().any(|o| matches!(o, Outcome::Unknown(_)));
         if outage {
             self.counts.outages += u64::from(self.breaker.is_closed());
             self.breaker.failed(now, &mut self.random);
@@ -58,6 +65,7 @@ impl Machine {
                     let error = e.unwrap_or_else(|| "the transport did not say what became of it".into());
                     self.fail(&m, parked, error, true, now);
                 }
+                Outcome::Panicked => self.fail(&m, parked, "the transport panicked".into(), true, now),
                 Outcome::Destination(e) => self.fail(&m, parked, e, false, now),
                 Outcome::Rejected(e) => self.reject(&m, parked, e, now),
             }
