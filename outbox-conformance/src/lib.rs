@@ -24,6 +24,8 @@
 
 mod expected;
 mod ledger;
+pub mod store;
+pub mod transport;
 mod verdict;
 
 pub use expected::Expected;

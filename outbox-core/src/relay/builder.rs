@@ -24,14 +24,15 @@ pub struct RelayBuilder {
     transport: Arc<dyn Transport>,
     policy: Policy,
     start: StartAt,
+    owner: u128,
     topics: Vec<String>,
     observer: Option<Arc<dyn Observer>>,
 }
 
 impl RelayBuilder {
     pub(super) fn new(name: String, store: Arc<dyn Store>, transport: Arc<dyn Transport>) -> Self {
-        let (policy, start) = (Policy::default(), StartAt::default());
-        Self { name, store, transport, policy, start, topics: Vec::new(), observer: None }
+        let (policy, start, owner) = (Policy::default(), StartAt::default(), uuid::Uuid::now_v7().as_u128());
+        Self { name, store, transport, policy, start, owner, topics: Vec::new(), observer: None }
     }
 
     /// Only these topics: exact names, or prefixes that end in one `*`. Default: all.
@@ -101,6 +102,13 @@ impl RelayBuilder {
         self
     }
 
+    /// Who holds the lease; also the seed of all jitter. Default: a new UUIDv7. The same owner takes its own lease over
+    /// at once, so no two relays may share one. For simulations.
+    pub fn owner(mut self, owner: u128) -> Self {
+        self.owner = owner;
+        self
+    }
+
     /// Receives the relay's events. Default: none; they are logged through `tracing` in any case.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Some(Arc::new(observer));
@@ -130,8 +138,7 @@ impl RelayBuilder {
             given: "not usable".into(),
             advice: e.to_string(),
         })?;
-        let owner = uuid::Uuid::now_v7().as_u128();
-        let mut request = AcquireRequest::new(self.name, owner);
+        let mut request = AcquireRequest::new(self.name, self.owner);
         (request.lease, request.start, request.topics) = (self.policy.lease, self.start, topics);
         Ok(StoreRelay::new(Inner {
             store: self.store,

@@ -215,7 +215,8 @@ impl Machine {
     pub(super) fn release_held(&mut self, now: Instant) {
         let held: Vec<u64> =
             self.keys.iter().filter(|(_, k)| k.state == KeyState::Held).map(|(hash, _)| *hash).collect();
-        let held: Vec<u64> = held.into_iter().filter(|hash| !self.plan.has_dead(*hash)).collect();
+        let mut held: Vec<u64> = held.into_iter().filter(|hash| !self.plan.has_dead(*hash)).collect();
+        held.sort_unstable(); // So that the same events always end in the same actions.
         let mut next = Vec::new();
         for hash in held {
             let Some(mut key) = self.keys.remove(&hash) else { continue };

@@ -1,0 +1,1 @@
+//! The suite for implementations of [`Store`](outbox_core::Store).

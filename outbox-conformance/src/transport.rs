@@ -1,0 +1,1 @@
+//! The suite for implementations of [`Transport`](outbox_core::Transport).
