@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use futures_util::TryStreamExt;
 use outbox::sqlx::Postgres;
 use outbox::{Batch, KeyOrder, Outcomes, Relay, StoreRelay, Transport, TransportCapabilities, async_trait};
 use sqlx::{Connection, PgConnection, PgPool, Row, ValueRef};
@@ -84,16 +85,19 @@ async fn keyset_read(url: &str, batch: i64) -> Result<Duration> {
             "select seq, id, topic, key, event_type, payload, content_type, headers::text, created_at \
              from outbox_message where seq > $1 order by seq limit $2",
         );
-        let page = page.bind(last).bind(batch).fetch_all(&mut conn).await?;
-        let Some(end) = page.last() else { break };
-        last = end.try_get(0)?;
-        for row in &page {
+        let mut page = page.bind(last).bind(batch).fetch(&mut conn);
+        let before = rows;
+        while let Some(row) = page.try_next().await? {
+            last = row.try_get(0)?;
+            rows += 1;
             for i in 0..row.len() {
                 let value = row.try_get_raw(i)?;
                 bytes += if value.is_null() { 0 } else { value.as_bytes().map_err(sqlx::Error::Decode)?.len() };
             }
         }
-        rows += page.len() as i64;
+        if rows == before {
+            break;
+        }
     }
     let took = started.elapsed();
     ensure!(rows == ROWS && bytes > (ROWS * i64::from(PAYLOAD)) as usize, "{rows} rows, {bytes} bytes");
