@@ -47,7 +47,11 @@ impl Database {
     pub(crate) async fn migrate(&self) -> Result<()> {
         match self {
             Self::Postgres(outbox, pool) => outbox.migrate(pool).await?,
-            Self::Sqlite(outbox, pool) => outbox.migrate(pool).await?,
+            Self::Sqlite(outbox, pool) => {
+                // The first migration is what makes the file.
+                let options = (*pool.connect_options()).clone().create_if_missing(true);
+                outbox.migrate(&SqlitePool::connect_lazy_with(options)).await?;
+            }
         }
         Ok(())
     }

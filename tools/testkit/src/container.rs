@@ -32,6 +32,7 @@ impl Container {
         ports: &[(u16, u16)],
     ) -> Result<Self, String> {
         let mut image = image.with_label(LABEL.0, LABEL.1).with_startup_timeout(Duration::from_secs(120));
+        image = image.with_label("outbox-test-pid", std::process::id().to_string());
         for (outside, inside) in ports {
             image = image.with_mapped_port(*outside, inside.tcp());
         }

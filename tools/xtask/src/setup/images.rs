@@ -1,0 +1,78 @@
+use std::process::Command;
+use std::time::Instant;
+
+use super::packages::{self, Need};
+use super::pull::{Pulled, pull};
+use crate::Result;
+use crate::process::{as_root, is_root, output, repo, succeeds};
+
+/// A server's image that the tests start.
+struct Image {
+    /// Names another image instead; for the testkit too.
+    variable: &'static str,
+    usual: &'static str,
+    /// The directory in `tools/images` with the recipe of a stand-in.
+    recipe: &'static str,
+    /// What the recipe's own preparation needs.
+    needs: &'static [Need],
+}
+
+const IMAGES: &[Image] = &[
+    Image { variable: "OUTBOX_TEST_POSTGRES_IMAGE", usual: "postgres:17", recipe: "postgres", needs: &[] },
+    Image { variable: "OUTBOX_TEST_KAFKA_IMAGE", usual: "apache/kafka:4.1.1", recipe: "kafka", needs: packages::MAVEN },
+];
+
+/// Sees to it that the engine has all images: it has, or they are pulled, or built from our recipes where no registry is
+/// within reach.
+pub(crate) fn ensure() -> Result {
+    let mut reachable = true;
+    for image in IMAGES {
+        let chosen = std::env::var(image.variable).ok();
+        let tag = chosen.as_deref().unwrap_or(image.usual);
+        if has(tag) {
+            continue;
+        }
+        let why = if reachable {
+            println!("setup: pulling {tag}");
+            match pull(tag)? {
+                Pulled::Done => continue,
+                Pulled::NoAnswer(why) => {
+                    // The next one would only cost the same wait.
+                    reachable = false;
+                    why
+                }
+                Pulled::Failed(why) => why,
+            }
+        } else {
+            "no registry answers".into()
+        };
+        if chosen.is_some() {
+            return Err(format!("{} is {tag}, which cannot be pulled: {why}", image.variable));
+        }
+        println!("setup: {tag} cannot be pulled ({why})");
+        build(image)?;
+    }
+    Ok(())
+}
+
+fn build(image: &Image) -> Result {
+    println!("setup: building a stand-in for {}, which takes a minute or two", image.usual);
+    let start = Instant::now();
+    packages::ensure(image.needs)?;
+    if !has("local/debian-base:trixie") {
+        packages::ensure(packages::BASE)?;
+        // Its caller is `build.sh`, but only this part needs root.
+        if !is_root() {
+            output(as_root("bash")?.arg(repo().join("tools/images/base.sh")))?;
+        }
+    }
+    let script = repo().join("tools/images/build.sh");
+    output(Command::new("bash").arg(script).args([image.recipe, image.usual]))
+        .map_err(|why| format!("the stand-in for {}: {why}", image.usual))?;
+    println!("setup: built {} in {:.0} s", image.usual, start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn has(tag: &str) -> bool {
+    succeeds(&["docker", "image", "inspect", tag])
+}
