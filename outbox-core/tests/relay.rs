@@ -27,8 +27,22 @@ fn quick(store: &MemoryStore, transport: impl Transport) -> RelayBuilder {
 struct Scripted {
     order: KeyOrder,
     script: fn(&str, u32, usize) -> Said,
+    /// Answers come after a while, and not in order.
+    slow: bool,
+    /// Publishes under way, and whether something was not stored: as gapless transports do, nothing more is then until
+    /// all of them have ended.
+    under_way: Mutex<(usize, bool)>,
     attempts: Mutex<HashMap<String, u32>>,
     stored: Mutex<Vec<(String, u64)>>,
+}
+
+/// Ends a publish, however it ends.
+struct UnderWay<'a>(&'a Mutex<(usize, bool)>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().0 -= 1;
+    }
 }
 
 enum Said {
@@ -40,7 +54,18 @@ enum Said {
 
 impl Scripted {
     fn new(order: KeyOrder, script: fn(&str, u32, usize) -> Said) -> Self {
-        Self { order, script, attempts: Mutex::default(), stored: Mutex::default() }
+        Self {
+            order,
+            script,
+            slow: false,
+            under_way: Mutex::default(),
+            attempts: Mutex::default(),
+            stored: Mutex::default(),
+        }
+    }
+
+    fn slow(self) -> Self {
+        Self { slow: true, ..self }
     }
 
     /// First occurrences per key rise; returns how many distinct messages were stored.
@@ -64,6 +89,14 @@ impl Transport for Scripted {
     }
 
     async fn publish(&self, batch: Batch, out: &Outcomes) {
+        let _under_way = {
+            let mut under_way = self.under_way.lock().unwrap();
+            if under_way.1 && under_way.0 > 0 && self.order == KeyOrder::Gapless {
+                return;
+            }
+            *under_way = (under_way.0 + 1, false);
+            UnderWay(&self.under_way)
+        };
         let mut broken = Vec::new();
         for m in batch.iter() {
             let (text, key) = (String::from_utf8_lossy(m.payload()).into_owned(), m.key().unwrap_or("").to_owned());
@@ -83,10 +116,15 @@ impl Transport for Scripted {
                 Said::Unknown => {
                     out.unknown(m, "no answer");
                     broken.push(key);
+                    self.under_way.lock().unwrap().1 = true;
                 }
                 Said::Reject => out.reject(m, "never"),
                 Said::Panic => panic!("no transport should"),
             }
+        }
+        if self.slow {
+            let first = batch.get(0).seq().unsigned_abs();
+            tokio::time::sleep(Duration::from_millis(first * 7_919 % 97)).await;
         }
     }
 }
@@ -173,4 +211,90 @@ async fn a_message_that_makes_the_transport_panic_becomes_a_dead_letter_alone() 
         let stats = relay.handle().stats();
         assert_eq!((stats.failed, stats.outages), (3, 0), "only its own attempts are counted");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_behind_a_dead_letter_keeps_its_place() {
+    for order in [KeyOrder::OneInFlight, KeyOrder::Gapless] {
+        let store = MemoryStore::new();
+        enqueue(&store, 7, 1_000);
+        let script = |text: &str, _, _| if text.ends_with("20") { Said::Reject } else { Said::Yes };
+        let transport = std::sync::Arc::new(Scripted::new(order, script).slow());
+        let relay = quick(&store, transport.clone()).batch(5).build().expect("valid settings");
+        relay.until_drained(Duration::from_secs(60)).await.expect("drained");
+        assert_eq!(transport.check(), 990);
+        assert_eq!(store.dead_letters("test").len(), 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parked_messages_wait_for_the_dead_letter_before_them() {
+    for order in [KeyOrder::OneInFlight, KeyOrder::Gapless] {
+        let store = MemoryStore::new();
+        enqueue(&store, 3, 300);
+        let script = |text: &str, attempt, _| match (text, attempt) {
+            ("30", 1) => Said::Unknown,
+            ("30", _) => Said::Reject,
+            _ => Said::Yes,
+        };
+        let transport = std::sync::Arc::new(Scripted::new(order, script).slow());
+        let relay = quick(&store, transport.clone()).batch(5).build().expect("valid settings");
+        relay.until_drained(Duration::from_secs(60)).await.expect("drained");
+        let dead = store.dead_letters("test");
+        assert_eq!(transport.check(), 299);
+        assert_eq!((dead.len(), dead[0].1.as_str()), (1, "never"));
+        let again = quick(&store, transport).build().expect("valid settings");
+        assert_eq!(
+            again.until_drained(Duration::from_secs(60)).await.expect("drained"),
+            0,
+            "nothing is left unsettled"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_fails_alone_counts_where_the_next_key_goes_through() {
+    for order in [KeyOrder::OneInFlight, KeyOrder::Gapless] {
+        let store = MemoryStore::new();
+        enqueue(&store, 3, 30);
+        let script = |text: &str, _, _| if text == "3" { Said::Unknown } else { Said::Yes };
+        let transport = std::sync::Arc::new(Scripted::new(order, script));
+        let relay = quick(&store, transport.clone()).batch(5).max_attempts(4).build().expect("valid settings");
+        let drained = relay.until_drained(Duration::from_secs(5)).await;
+        assert!(
+            matches!(drained, Err(outbox_core::RelayError::TimedOut { .. })),
+            "alone it may be an outage: {drained:?}"
+        );
+        let running = tokio::spawn({
+            let relay = relay.clone();
+            async move { relay.run(std::future::pending()).await }
+        });
+        // Traffic of other keys tells that the transport is there.
+        while relay.handle().stats().dead == 0 {
+            let mut tx = store.begin();
+            tx.enqueue(Message::new("orders", "order.created").key("other").text("1000000")).expect("valid");
+            tx.commit();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        running.abort();
+        assert_eq!(store.dead_letters("test")[0].1, "no answer");
+        // A last attempt may have been under way.
+        assert!((4..=5).contains(&relay.handle().stats().failed));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_many_probes_costs_a_parked_message_nothing() {
+    let store = MemoryStore::new();
+    enqueue(&store, 3, 30);
+    // The first message fails beside others that are delivered; then the broker goes away for 100 attempts.
+    let script = |text: &str, attempt, total| match (text, attempt) {
+        ("0", 1) => Said::Unknown,
+        _ if (30..130).contains(&total) => Said::Unknown,
+        _ => Said::Yes,
+    };
+    let transport = std::sync::Arc::new(Scripted::new(KeyOrder::OneInFlight, script));
+    let relay = quick(&store, transport.clone()).build().expect("valid settings");
+    relay.until_drained(Duration::from_secs(60)).await.expect("drained");
+    assert_eq!((transport.check(), relay.handle().stats().failed), (30, 1));
 }

@@ -148,7 +148,8 @@ impl Log {
     pub fn settle(&mut self, settlement: &Settlement) -> Cursor {
         self.unsettled.remove_all(&settlement.delivered);
         let others = settlement.parked.iter().map(|p| p.seq).chain(settlement.dead.iter().map(|d| d.seq));
-        others.for_each(|seq| self.unsettled.remove_range(seq, seq));
+        // Delivered by a retry that was quicker than the settlement that would have parked it.
+        others.chain(settlement.unparked.iter().copied()).for_each(|seq| self.unsettled.remove_range(seq, seq));
         let lowest = [self.holes.first(), self.unsettled.first(), Some(self.read + 1)].into_iter().flatten().min();
         self.floor = self.floor.max(lowest.unwrap_or_default() - 1);
         Cursor {

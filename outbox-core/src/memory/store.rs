@@ -47,7 +47,7 @@ struct Cursor {
     position: i64,
     unsettled: SeqSet,
     parked: BTreeMap<i64, (ParkedMessage, Instant)>,
-    dead: Vec<(Message, String)>,
+    dead: BTreeMap<i64, (Message, String)>,
 }
 
 /// Messages that exist when it is committed. Dropping it rolls back.
@@ -96,7 +96,7 @@ impl MemoryStore {
 
     /// What a relay gave up on, with the reasons.
     pub fn dead_letters(&self, relay: &str) -> Vec<(Message, String)> {
-        self.lock().relays.get(relay).map(|r| r.dead.clone()).unwrap_or_default()
+        self.lock().relays.get(relay).map(|r| r.dead.values().cloned().collect()).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -131,7 +131,7 @@ fn push(batch: &mut BatchBuilder, seq: i64, (m, created_at): &(Message, i64)) {
 #[async_trait]
 impl Store for MemoryStore {
     fn capabilities(&self) -> StoreCapabilities {
-        StoreCapabilities { fan_out: true, ..StoreCapabilities::new() }
+        StoreCapabilities::log()
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
@@ -205,13 +205,14 @@ impl Store for MemoryStore {
             cursor.parked.insert(p.seq, (p.clone(), now + p.due_in));
         }
         for seq in &settlement.unparked {
+            cursor.unsettled.remove_range(*seq, *seq);
             cursor.parked.remove(seq);
         }
         for d in &settlement.dead {
             cursor.unsettled.remove_range(d.seq, d.seq);
             cursor.parked.remove(&d.seq);
             if let Some((message, _)) = state.log.get(&d.seq) {
-                cursor.dead.push((message.clone(), d.reason.clone()));
+                cursor.dead.entry(d.seq).or_insert_with(|| (message.clone(), d.reason.clone()));
             }
         }
         Ok(())

@@ -48,7 +48,7 @@ impl RelayBuilder {
     }
 
     /// Messages and bytes handed out and not settled: what a crash may send twice. Default 20,000 and 64 MiB; at
-    /// least one batch.
+    /// least one batch, and 65,536 bytes to 1 GiB.
     pub fn window(mut self, messages: usize, bytes: usize) -> Self {
         (self.policy.window_messages, self.policy.window_bytes) = (messages, bytes);
         self
@@ -124,7 +124,8 @@ impl RelayBuilder {
         require("the relay's name", &self.name, (1..=255).contains(&self.name.len()), "give 1 to 255 bytes")?;
         require("batch", &p.batch, (1..=10_000).contains(&p.batch), "give 1 to 10,000 messages")?;
         require("window", &p.window_messages, p.window_messages >= p.batch, "give at least one batch")?;
-        require("window", &p.window_bytes, p.window_bytes >= 1 << 16, "give at least 65,536 bytes")?;
+        let fits = (1 << 16..=1 << 30).contains(&p.window_bytes);
+        require("window", &p.window_bytes, fits, "give 65,536 bytes to 1 GiB")?;
         let deadline = p.publish_deadline;
         require("publish deadline", &deadline, deadline >= Duration::from_millis(10), "give at least 10 ms")?;
         require("lease", &p.lease, p.lease >= deadline * 2, "give at least twice the publish deadline")?;

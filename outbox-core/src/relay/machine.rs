@@ -55,6 +55,10 @@ pub(crate) struct Machine {
     next_flight: u64,
     /// The latest publish of which something was delivered.
     last_good: Option<u64>,
+    /// Parked heads whose retry alone failed of late: their own fault if the next key goes through.
+    suspects: Vec<i64>,
+    /// Others failed as well since something was delivered: it is an outage.
+    others_failed: bool,
     parking: Parking,
     plan: Plan,
     breaker: Breaker,
@@ -132,6 +136,8 @@ impl Machine {
             flights: BTreeMap::new(),
             next_flight: 0,
             last_good: None,
+            suspects: Vec::new(),
+            others_failed: false,
             plan: Plan::new(policy.lease, asked),
             breaker: Breaker::new(policy.outage),
             maybe_sent: HashSet::new(),

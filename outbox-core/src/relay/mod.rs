@@ -37,7 +37,8 @@ pub trait Relay: Debug + Send + Sync + 'static {
     /// Runs until `shutdown` completes, then finishes what is in flight, settles it and gives the lease up.
     ///
     /// # Errors
-    /// Only what no waiting mends: a schema that does not fit, a sequence that went back, a wrong setting.
+    /// Only what no waiting mends: a schema that does not fit, a sequence that went back, a wrong setting. And
+    /// [`RelayError::TimedOut`] where the drain took too long: nothing is lost, and a successor waits for the lease.
     ///
     /// # Cancel safety
     /// Dropping it is a crash: nothing is lost, and a successor waits for the lease to expire.

@@ -84,7 +84,8 @@ impl Parking {
         self.lanes.keys().copied()
     }
 
-    /// Parks a message, or gives a parked one new figures. `after_flight`: the number of the next publish.
+    /// Parks a message, or gives a parked one new figures. Its lane is not tried again while a publish with a number
+    /// below `after_flight` is in flight.
     pub(crate) fn park(&mut self, seq: i64, message: Parked, after_flight: u64) {
         let lane = message.lane;
         self.forget_due(lane);
@@ -125,6 +126,11 @@ impl Parking {
         }
     }
 
+    /// Whether it is parked, and the first of its lane.
+    pub(crate) fn is_head(&self, seq: i64) -> bool {
+        self.messages.get(&seq).is_some_and(|m| self.head(m.lane) == Some(seq))
+    }
+
     /// The first of a lane.
     pub(crate) fn first_of(&self, lane: Lane) -> Option<i64> {
         self.head(lane)
@@ -142,11 +148,19 @@ impl Parking {
     }
 
     /// Lanes whose head is due, each with up to `run` messages in order; they count as retrying from now on.
-    pub(crate) fn take_due(&mut self, now: Instant, run: usize, max: usize, oldest_flight: u64) -> Vec<i64> {
+    pub(crate) fn take_due(
+        &mut self,
+        now: Instant,
+        run: usize,
+        max: usize,
+        oldest_flight: u64,
+        held: impl Fn(Lane) -> bool,
+    ) -> Vec<i64> {
         let due: Vec<Lane> = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, lane)| *lane).collect();
         let mut taken = Vec::new();
         for lane in due {
-            if taken.len() >= max || self.lanes.get(&lane).is_none_or(|q| q.after_flight > oldest_flight) {
+            if taken.len() >= max || held(lane) || self.lanes.get(&lane).is_none_or(|q| q.after_flight > oldest_flight)
+            {
                 continue;
             }
             self.forget_due(lane);

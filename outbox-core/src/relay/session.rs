@@ -1,6 +1,7 @@
 //! The thin shell around the machine: one lease, from its acquisition to its end.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -11,7 +12,7 @@ use super::bisect;
 use super::machine::{Action, Counts, Machine};
 use super::observer::{RelayEvent, RelayHandle};
 use super::store_relay::Inner;
-use crate::{Batch, FetchLimits, Lease, Outcomes, StoreError, StoreErrorKind, Transport, Wakeups, clock};
+use crate::{Batch, FetchLimits, Lease, Outcomes, StoreError, Transport, Wakeups, clock};
 
 /// Between two looks at a timer that is due while its work has to wait for something else.
 const RECHECK: Duration = Duration::from_millis(10);
@@ -29,6 +30,8 @@ enum Done {
 pub(super) enum End {
     /// By itself or by a drain; all is settled and the lease was given up.
     Finished,
+    /// The time for the drain was up: what was in flight is not settled, and the lease runs out by itself.
+    Overdue,
 }
 
 pub(super) struct Session<'a> {
@@ -55,24 +58,25 @@ impl Session<'_> {
             }
             let now = clock::now();
             if drain_until.is_some_and(|until| until <= now) {
-                return Err(StoreError::new(StoreErrorKind::Unavailable, "drain")
-                    .with_detail("what was in flight did not end in time; a successor sends it again"));
+                return Ok(End::Overdue);
             }
             let wake = self.machine.wake_at().into_iter().chain(drain_until).min();
             let wake = wake.map_or(now + Duration::from_secs(1), |at| at.max(now + RECHECK / 10));
+            // In this order always, so that the same events end in the same actions.
             tokio::select! {
+                biased;
+                () = &mut *stop, if drain_until.is_none() => {
+                    drain_until = Some(now + self.shared.policy.drain_deadline);
+                    self.machine.drain();
+                }
                 Some(done) = running.next(), if !running.is_empty() => {
                     if let Err(e) = self.finish(done, &mut running) {
                         self.outlast(running).await;
                         return Err(e);
                     }
                 }
-                () = sleep_until(wake.into()) => {}
                 () = wait(&mut self.wakeups), if self.wakeups.is_some() => self.machine.wake(clock::now()),
-                () = &mut *stop, if drain_until.is_none() => {
-                    drain_until = Some(now + self.shared.policy.drain_deadline);
-                    self.machine.drain();
-                }
+                () = sleep_until(wake.into()) => {}
             }
         }
     }
@@ -89,7 +93,8 @@ impl Session<'_> {
             }
             .boxed(),
             Action::Publish(id, batch) => {
-                publish(self.shared.transport.clone(), id, batch, self.shared.policy.publish_deadline).boxed()
+                let deadline = self.shared.policy.publish_deadline;
+                handed_over(publish(self.shared.transport.clone(), id, batch, deadline).boxed())
             }
             Action::Settle(settlement) => async move { Done::Settled(store.settle(&lease, &settlement).await) }.boxed(),
         }
@@ -152,6 +157,15 @@ async fn wait(wakeups: &mut Option<Box<dyn Wakeups>>) {
     match wakeups {
         Some(wakeups) => wakeups.wait().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Polls once, so that a batch is with the transport before the outcome of any other is looked at: a transport that has
+/// lost one message then knows which batches were decided on without knowing that.
+fn handed_over(mut publish: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> {
+    match publish.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => std::future::ready(done).boxed(),
+        Poll::Pending => publish,
     }
 }
 

@@ -9,7 +9,7 @@ use super::builder::RelayBuilder;
 use super::machine::{Machine, Mode};
 use super::observer::{Observer, RelayEvent, RelayHandle};
 use super::policy::{Backoff, Policy, Random};
-use super::session::Session;
+use super::session::{End, Session};
 use super::{Relay, RelayError, Shutdown};
 use crate::{AcquireRequest, Acquired, Store, StoreError, Transport, clock};
 
@@ -62,7 +62,7 @@ impl StoreRelay {
         self.run_until(Box::pin(shutdown)).await
     }
 
-    /// One lease: acquired, worked under, given up. `Ok(None)`: stopped while waiting for it.
+    /// One lease: acquired, worked under, given up.
     async fn session(
         &self,
         mode: Mode,
@@ -71,6 +71,7 @@ impl StoreRelay {
         let shared = &*self.0;
         let asked = clock::now();
         let acquired = tokio::select! {
+            biased;
             acquired = shared.store.acquire(&shared.request) => acquired?,
             () = &mut *stop => return Ok(Step::Stopped),
         };
@@ -86,10 +87,19 @@ impl StoreRelay {
         let session = Session { shared, lease, machine, wakeups: shared.store.wakeups() };
         let ended = session.run(stop).await;
         shared.handle.update(|s| s.active = false);
-        ended.map(|_| {
-            shared.tell(&RelayEvent::Released);
-            Step::Finished
+        Ok(match ended? {
+            End::Finished => {
+                shared.tell(&RelayEvent::Released);
+                Step::Finished
+            }
+            End::Overdue => Step::Overdue,
         })
+    }
+
+    fn timed_out(&self, timeout: Duration) -> RelayError {
+        let stats = self.handle().stats();
+        let relay = self.0.request.relay.clone();
+        RelayError::TimedOut { relay, timeout, left: stats.window, parked: stats.parked }
     }
 
     fn fatal(&self, source: StoreError) -> RelayError {
@@ -99,12 +109,15 @@ impl StoreRelay {
     /// Lease after lease, until a session ends by itself (`true`) or `stop` completes (`false`).
     async fn sessions(&self, mode: Mode, mut stop: Stop) -> Result<bool, RelayError> {
         let mut random = Random(self.0.request.owner as u64);
+        // One that is polled to its end shows nothing afterwards.
+        let stopped = stop.clone();
         let (mut failures, mut standing_by) = (0, false);
         loop {
             let started = clock::now();
             let wait = match self.session(mode, &mut stop).await {
-                Ok(Step::Finished) => return Ok(stop.peek().is_none()),
+                Ok(Step::Finished) => return Ok(stopped.peek().is_none()),
                 Ok(Step::Stopped) => return Ok(false),
+                Ok(Step::Overdue) => return Err(self.timed_out(self.0.policy.drain_deadline)),
                 Ok(Step::Held(wait)) => {
                     if !std::mem::replace(&mut standing_by, true) {
                         self.0.tell(&RelayEvent::Standby);
@@ -134,17 +147,18 @@ type Stop = Shared<BoxFuture<'static, ()>>;
 enum Step {
     Finished,
     Stopped,
+    Overdue,
     Held(Duration),
 }
 
 #[async_trait]
 impl Relay for StoreRelay {
     async fn run_until(&self, shutdown: Shutdown) -> Result<(), RelayError> {
-        self.sessions(Mode::Run, shutdown.shared()).await?;
+        let ended = self.sessions(Mode::Run, shutdown.shared()).await;
         if let Err(e) = self.0.transport.close().await {
             tracing::warn!(relay = self.0.request.relay, error = %e, "the transport did not close cleanly");
         }
-        Ok(())
+        ended.map(drop)
     }
 
     async fn run_once(&self) -> Result<u64, RelayError> {
@@ -152,19 +166,17 @@ impl Relay for StoreRelay {
         let mut never = std::future::pending();
         match self.session(Mode::Once, &mut never).await.map_err(|e| self.fatal(e))? {
             Step::Held(retry_in) => Err(RelayError::Standby { relay: self.0.request.relay.clone(), retry_in }),
-            Step::Finished | Step::Stopped => Ok(self.handle().stats().delivered - before),
+            Step::Finished | Step::Stopped | Step::Overdue => Ok(self.handle().stats().delivered - before),
         }
     }
 
     async fn until_drained(&self, limit: Duration) -> Result<u64, RelayError> {
         let before = self.handle().stats().delivered;
-        let drained = self.sessions(Mode::UntilDrained, sleep(limit).boxed().shared()).await?;
-        let stats = self.handle().stats();
-        if drained {
-            return Ok(stats.delivered - before);
+        match self.sessions(Mode::UntilDrained, sleep(limit).boxed().shared()).await {
+            Ok(true) => Ok(self.handle().stats().delivered - before),
+            Ok(false) | Err(RelayError::TimedOut { .. }) => Err(self.timed_out(limit)),
+            Err(e) => Err(e),
         }
-        let relay = self.0.request.relay.clone();
-        Err(RelayError::TimedOut { relay, timeout: limit, left: stats.window, parked: stats.parked })
     }
 
     fn handle(&self) -> RelayHandle {

@@ -1,6 +1,6 @@
 //! From what a store handed out to what a transport is given.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::{Action, Flight, Key, KeyState, Machine};
@@ -170,7 +170,9 @@ impl Machine {
         }
         let run = if self.order == KeyOrder::Gapless { 64 } else { 1 };
         let oldest = self.flights.keys().next().copied().unwrap_or(u64::MAX);
-        let seqs = self.parking.take_due(now, run, self.policy.batch, oldest);
+        let keys = &self.keys;
+        let held = |lane| is_held(keys, lane);
+        let seqs = self.parking.take_due(now, run, self.policy.batch, oldest, held);
         self.reading = !seqs.is_empty();
         self.reading.then_some(Action::Read(seqs))
     }
@@ -184,6 +186,9 @@ impl Machine {
         }
         let mut good = Vec::with_capacity(batch.len());
         for (i, m) in batch.iter().enumerate() {
+            if is_held(&self.keys, lane(&m)) {
+                continue;
+            }
             // One that only waited behind another was never checked.
             match self.limits.check_ref(&m) {
                 Ok(()) => good.push(batch.slot(i)),
@@ -195,9 +200,10 @@ impl Machine {
         }
         if !self.may_publish(now) || !self.breaker.is_closed() {
             // Since it was asked for, the lease grew old or the broker went away.
-            good.iter().for_each(|slot| self.parking.attempt_ended(lane(&slot.message())));
-            return None;
+            good.clear();
         }
+        let launched: HashSet<Lane> = good.iter().map(|slot| lane(&slot.message())).collect();
+        batch.iter().map(|m| lane(&m)).filter(|l| !launched.contains(l)).for_each(|l| self.parking.attempt_ended(l));
         if good.is_empty() {
             return None;
         }
@@ -217,19 +223,19 @@ impl Machine {
             maybe_sent: self.maybe_sent.remove(&m.seq()),
             exhausted: false,
         };
-        self.park(m, parked, now, size(m));
+        self.park(m, parked, now, size(m), 0);
     }
 
-    pub(super) fn park(&mut self, m: &MessageRef<'_>, parked: Parked, now: Instant, size: Size) {
-        let park = ParkedMessage {
-            seq: m.seq(),
-            key: parked.key.clone(),
-            attempts: parked.attempts,
-            due_in: parked.due.saturating_duration_since(now),
-            last_error: parked.error.clone(),
-        };
-        self.plan.park(park, size);
-        self.parking.park(m.seq(), parked, self.next_flight);
+    /// `after_flight`: publishes with a lower number may still carry messages of its key.
+    pub(super) fn park(&mut self, m: &MessageRef<'_>, parked: Parked, now: Instant, size: Size, after_flight: u64) {
+        self.plan.park(to_store(m.seq(), &parked, now), size);
+        self.parking.park(m.seq(), parked, after_flight);
+    }
+
+    /// New figures of one that is parked.
+    pub(super) fn repark(&mut self, seq: i64, parked: Parked, now: Instant) {
+        self.plan.park(to_store(seq, &parked, now), Size::default());
+        self.parking.park(seq, parked, 0);
     }
 
     /// Gives a message of the log up; its key waits until that is settled.
@@ -264,6 +270,21 @@ impl Machine {
             self.held += 1;
         }
     }
+}
+
+fn to_store(seq: i64, parked: &Parked, now: Instant) -> ParkedMessage {
+    ParkedMessage {
+        seq,
+        key: parked.key.clone(),
+        attempts: parked.attempts,
+        due_in: parked.due.saturating_duration_since(now),
+        last_error: parked.error.clone(),
+    }
+}
+
+/// Whether the settlement of a dead letter is waited for.
+fn is_held(keys: &HashMap<u64, Key>, lane: Lane) -> bool {
+    matches!(lane, Lane::Key(hash) if keys.get(&hash).is_some_and(|key| key.state == KeyState::Held))
 }
 
 pub(super) fn lane(m: &MessageRef<'_>) -> Lane {

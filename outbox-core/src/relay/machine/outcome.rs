@@ -8,7 +8,7 @@ use super::{Flight, Key, KeyState, Machine};
 use crate::relay::parking::{Lane, Parked};
 use crate::relay::plan::Size;
 use crate::transport::Outcome;
-use crate::{KeyOrder, MessageRef, Outcomes, Slot};
+use crate::{Batch, KeyOrder, MessageRef, Outcomes, Slot};
 
 impl Key {
     pub(super) fn new(state: KeyState) -> Self {
@@ -21,7 +21,7 @@ impl Machine {
     pub(crate) fn published(&mut self, id: u64, outcomes: &Outcomes, now: Instant) {
         let Some(Flight { batch, parked }) = self.flights.remove(&id) else { return };
         if outcomes.all_delivered() {
-            self.last_good = self.last_good.max(Some(id));
+            self.something_delivered(id, parked, now);
             self.breaker.answered();
             self.counts.delivered += batch.len() as u64;
             if parked {
@@ -36,7 +36,7 @@ impl Machine {
         let said: Vec<Outcome> = outcomes.all();
         let delivered = said.contains(&Outcome::Delivered);
         if delivered {
-            self.last_good = self.last_good.max(Some(id));
+            self.something_delivered(id, parked, now);
         }
         // A retry that fails while a later publish is answered fails by itself.
         let alone = parked && self.last_good > Some(id);
@@ -44,6 +44,9 @@ impl Machine {
         let outage = !answered && !alone && said.iter().any(|o| matches!(o, Outcome::Unknown(_)));
         if outage {
             self.counts.outages += u64::from(self.breaker.is_closed());
+            self.others_failed |= !parked;
+            let heads = batch.iter().map(|m| m.seq()).filter(|seq| self.parking.is_head(*seq));
+            self.suspects = if self.others_failed { Vec::new() } else { heads.collect() };
             self.breaker.failed(now, &mut self.random);
         } else {
             self.breaker.answered();
@@ -76,6 +79,29 @@ impl Machine {
             // Whatever became of them, their lanes may be tried again when due.
             batch.iter().for_each(|m| self.parking.attempt_ended(lane(&m)));
         }
+    }
+
+    /// The transport is there, so what failed alone just before failed by itself. Said by a message of the log: a retry
+    /// may be that of a suspect itself.
+    fn something_delivered(&mut self, id: u64, parked: bool, now: Instant) {
+        self.last_good = self.last_good.max(Some(id));
+        self.others_failed = false;
+        let suspects = std::mem::take(&mut self.suspects);
+        for seq in suspects.into_iter().filter(|_| !parked) {
+            let Some(mut parked) = self.parking.get(seq).cloned() else { continue };
+            self.counts.failed += 1;
+            parked.attempts += 1;
+            parked.exhausted = parked.attempts >= self.policy.max_attempts;
+            parked.due = now + self.wait_after(parked.attempts, parked.exhausted);
+            parked.error.get_or_insert_with(|| "the transport did not say what became of it".into());
+            self.repark(seq, parked, now);
+        }
+    }
+
+    fn wait_after(&mut self, attempts: u32, exhausted: bool) -> Duration {
+        let wait = self.policy.retry.after(attempts, self.random.next());
+        // An attempt of unknown end may still arrive.
+        if exhausted { wait.max(self.policy.publish_deadline) } else { wait }
     }
 
     fn forget_sent<'a>(&mut self, messages: impl Iterator<Item = MessageRef<'a>>) {
@@ -146,8 +172,7 @@ impl Machine {
         let maybe_sent = unknown || before.is_some_and(|p| p.maybe_sent) || self.maybe_sent.remove(&m.seq());
         // An absent destination is no fault of the message: it is never given up on.
         let exhausted = unknown && attempts >= self.policy.max_attempts;
-        let wait = self.policy.retry.after(attempts, self.random.next());
-        let wait = if exhausted { wait.max(self.policy.publish_deadline) } else { wait };
+        let wait = self.wait_after(attempts, exhausted);
         self.park_failed(m, parked, Failure { error, attempts, maybe_sent, exhausted, wait }, now);
     }
 
@@ -183,7 +208,9 @@ impl Machine {
             maybe_sent: failure.maybe_sent,
             exhausted: failure.exhausted,
         };
-        self.park(m, entry, now, if parked { Size::default() } else { size(m) });
+        // Publishes that are in flight now may carry later messages of its key.
+        let flights = self.next_flight;
+        self.park(m, entry, now, if parked { Size::default() } else { size(m) }, flights);
         let Some(hash) = m.key_hash() else { return };
         let key = self.keys.entry(hash).or_insert(Key::new(KeyState::Parked));
         if key.state == KeyState::Held {
@@ -217,7 +244,7 @@ impl Machine {
             self.keys.iter().filter(|(_, k)| k.state == KeyState::Held).map(|(hash, _)| *hash).collect();
         let mut held: Vec<u64> = held.into_iter().filter(|hash| !self.plan.has_dead(*hash)).collect();
         held.sort_unstable(); // So that the same events always end in the same actions.
-        let mut next = Vec::new();
+        let (mut next, mut behind) = (Vec::new(), Vec::new());
         for hash in held {
             let Some(mut key) = self.keys.remove(&hash) else { continue };
             self.held -= 1;
@@ -225,7 +252,7 @@ impl Machine {
                 self.keys.insert(hash, Key::new(KeyState::Parked));
                 key.waiting.iter().for_each(|slot| self.park_behind(&slot.message(), now));
             } else if self.order == KeyOrder::Gapless {
-                next.extend(key.waiting);
+                behind.extend(key.waiting);
             } else if let Some(first) = key.waiting.pop_front() {
                 key.state = KeyState::Busy;
                 next.push(first);
@@ -233,6 +260,19 @@ impl Machine {
             }
         }
         self.push_checked(next);
+        self.take_their_place(behind);
+    }
+
+    /// What waits for its publish may hold earlier and later messages of the keys that are free now.
+    fn take_their_place(&mut self, behind: Vec<Slot>) {
+        if behind.is_empty() {
+            return;
+        }
+        let ready: Vec<Batch> = self.ready.drain(..).collect();
+        let ready = ready.iter().flat_map(|batch| (0..batch.len()).map(|i| batch.slot(i)));
+        let mut all: Vec<Slot> = behind.into_iter().chain(ready).collect();
+        all.sort_by_key(Slot::seq);
+        self.push_checked(all);
     }
 }
 
