@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -13,6 +13,8 @@ use crate::confirm::{Callbacks, Confirmations};
 pub(crate) struct Client {
     /// Taken at the end only.
     producer: Option<ThreadedProducer<Callbacks>>,
+    /// Nothing is sent between the purge and what comes after it.
+    sending: Mutex<()>,
     pub(crate) confirmations: Arc<Confirmations>,
 }
 
@@ -25,16 +27,27 @@ impl Client {
             config.set("batch.num.messages", "1");
         }
         let producer = ThreadedProducer::from_config_and_context(&config, Callbacks(confirmations.clone()));
-        Ok(Self { producer: Some(producer.map_err(KafkaConfigError::refused)?), confirmations })
+        Ok(Self {
+            producer: Some(producer.map_err(KafkaConfigError::refused)?),
+            sending: Mutex::default(),
+            confirmations,
+        })
     }
 
     pub(crate) fn send(&self, record: BaseRecord<'_, str, [u8], usize>) -> Result<(), KafkaError> {
-        let ended = KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue);
-        self.producer.as_ref().ok_or(ended)?.send(record).map_err(|(e, _)| e)
+        let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        match &self.producer {
+            Some(producer) if !self.confirmations.is_dead() => producer.send(record).map_err(|(e, _)| e),
+            _ => Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue)),
+        }
     }
 
-    /// Empties the queues, so that nothing more is sent. What is on its way may still arrive.
-    pub(crate) fn purge(&self) {
+    /// Sends nothing more: empties the queues. What is on its way may still arrive, in order.
+    pub(crate) fn discard(&self) {
+        let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.confirmations.die() {
+            tracing::warn!("a client of Kafka is thrown away; a new one sends again what was not confirmed");
+        }
         if let Some(producer) = &self.producer {
             producer.purge(PurgeConfig::default().queue().inflight());
         }

@@ -16,12 +16,13 @@ const FIXED: [(&str, &str); 4] = [
 ];
 
 /// Further names of what is fixed, and what would undo it.
-const REFUSED: [(&str, &str); 7] = [
+const REFUSED: [(&str, &str); 8] = [
     ("request.required.acks", "it is always all"),
     ("delivery.timeout.ms", "the relay's publish deadline bounds the time"),
     ("retries", "the client tries until the relay's publish deadline"),
     ("message.send.max.retries", "the client tries until the relay's publish deadline"),
     ("transactional.id", "the relay settles on acknowledgements, not on transactions"),
+    ("message.max.bytes", "give the largest payload to KafkaConfig::max_payload"),
     ("bootstrap.servers", "give it to KafkaConfig::new"),
     ("metadata.broker.list", "give it to KafkaConfig::new"),
 ];
@@ -67,7 +68,7 @@ impl KafkaConfig {
     ///
     /// What order and delivery rest on is refused by [`connect`](crate::KafkaTransport::connect): `acks`,
     /// `enable.idempotence`, `enable.gapless.guarantee`, `message.timeout.ms` and their other names, `retries`,
-    /// `transactional.id`.
+    /// `transactional.id`, `message.max.bytes` (see [`max_payload`](Self::max_payload)).
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.insert(name.into(), value.into());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use outbox_core::Outcomes;
 use rdkafka::ClientContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use tokio::sync::Notify;
 
@@ -58,6 +58,8 @@ struct Open {
     publishes: HashMap<usize, Arc<Waiting>>,
     /// The one that was reported on last: reports come in runs.
     latest: Option<(usize, Arc<Waiting>)>,
+    /// Topics that failed, with the publishes in which they did.
+    failed: Vec<(usize, String)>,
 }
 
 impl Confirmations {
@@ -87,22 +89,44 @@ impl Confirmations {
     pub(crate) fn forget(&self, first: usize) {
         let mut open = self.open();
         open.publishes.remove(&first);
+        open.failed.retain(|(publish, _)| *publish != first);
         open.latest.take_if(|(latest, _)| *latest == first);
     }
 
+    /// Whether anyone still waits for a publish.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open().publishes.is_empty()
+    }
+
+    /// The topic failed in this publish. Until that has ended, nothing more is sent to it: what failed would come behind.
+    pub(crate) fn topic_failed(&self, first: usize, topic: &str) {
+        let mut open = self.open();
+        if !open.failed.iter().any(|(publish, failed)| *publish == first && failed == topic) {
+            open.failed.push((first, topic.to_owned()));
+        }
+    }
+
+    pub(crate) fn has_failed(&self, topic: &str) -> bool {
+        self.open().failed.iter().any(|(_, failed)| failed == topic)
+    }
+
     /// Reports what became of one message.
-    fn report(&self, confirmation: usize, result: Result<(), &KafkaError>) {
+    fn report(&self, confirmation: usize, result: Result<(), (&KafkaError, &str)>) {
         let index = confirmation & ((1 << INDEX_BITS) - 1);
         let waiting = self.find(confirmation - index);
         let out = waiting.as_ref().map(|waiting| &waiting.out);
-        match result.map_err(|e| (Fault::of(e), e)) {
+        match result.map_err(|(e, topic)| (Fault::of(e), e, topic)) {
             Ok(()) => _ = out.map(|out| out.delivered(index)),
-            Err((Fault::Destination, e)) => _ = out.map(|out| out.destination(index, e.clone())),
-            Err((Fault::Message, e)) if self.singly => _ = out.map(|out| out.reject(index, e.clone())),
-            Err((fault, e)) => {
+            Err((Fault::Destination, e, topic)) => {
+                _ = out.map(|out| out.destination(index, e.clone()));
+                if waiting.is_some() {
+                    self.topic_failed(confirmation - index, topic);
+                }
+            }
+            Err((Fault::Message, e, _)) if self.singly => _ = out.map(|out| out.reject(index, e.clone())),
+            Err((fault, e, _)) => {
                 _ = out.map(|out| out.unknown(index, e.clone()));
                 self.refused.fetch_or(fault == Fault::Message, Ordering::AcqRel);
-                // What comes behind it must not be stored before it.
                 self.die();
             }
         }
@@ -111,9 +135,12 @@ impl Confirmations {
         }
     }
 
-    fn die(&self) {
-        self.dead.store(true, Ordering::Release);
+    /// Nothing more may be sent by this client: something was not stored, and nothing may come in front of it. Says
+    /// whether that is new.
+    pub(crate) fn die(&self) -> bool {
+        let new = !self.dead.swap(true, Ordering::AcqRel);
         self.died.notify_waiters();
+        new
     }
 
     /// Whether nothing more may be sent by this client.
@@ -171,6 +198,9 @@ impl ProducerContext for Callbacks {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, confirmation: usize) {
-        self.0.report(confirmation, result.as_ref().map(drop).map_err(|(e, _)| e));
+        match result {
+            Ok(_) => self.0.report(confirmation, Ok(())),
+            Err((e, message)) => self.0.report(confirmation, Err((e, message.topic()))),
+        }
     }
 }

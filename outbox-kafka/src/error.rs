@@ -13,8 +13,12 @@ impl KafkaConfigError {
     }
 
     pub(crate) fn refused(source: KafkaError) -> Self {
-        let text = "Kafka's client refuses the settings: check their names and values".into();
-        Self { text, source: Some(source) }
+        let refused = "Kafka's client refuses the settings: check their names and values";
+        match source {
+            // The error's own text ends with the value, which may be a secret.
+            KafkaError::ClientConfig(_, why, ..) => Self::new(format!("{refused}: {why}")),
+            source => Self { text: refused.into(), source: Some(source) },
+        }
     }
 }
 

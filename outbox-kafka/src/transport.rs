@@ -53,55 +53,42 @@ impl KafkaTransport {
         })
     }
 
-    /// The client to use now: a new one in place of one that died.
-    fn client(&self) -> Result<Arc<Client>, KafkaConfigError> {
+    /// The client to use now: a new one in place of one that died, when all publishes of that one have ended. Until
+    /// then nobody knows yet what it has not stored, and nothing may come in front of that.
+    fn client(&self) -> Result<Option<Arc<Client>>, KafkaConfigError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(dead) = current.client.clone().filter(|c| c.confirmations.is_dead()) {
-            current.discard(&dead);
-        }
         if let Some(client) = &current.client {
-            return Ok(client.clone());
+            if !client.confirmations.is_dead() {
+                return Ok(Some(client.clone()));
+            }
+            if !client.confirmations.is_idle() {
+                return Ok(None);
+            }
+            if client.confirmations.was_refused() {
+                current.singly_until = Some(Instant::now() + SINGLY);
+            }
         }
         let singly = current.singly_until.is_some_and(|until| Instant::now() < until);
         let client = Arc::new(Client::new(&self.settings, singly)?);
         current.client = Some(client.clone());
-        Ok(client)
-    }
-
-    fn discard(&self, client: &Arc<Client>) {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).discard(client);
-    }
-}
-
-impl Current {
-    /// Nothing more is sent by this client. What is on its way may still arrive, in order.
-    fn discard(&mut self, client: &Arc<Client>) {
-        client.purge();
-        if self.client.take_if(|c| Arc::ptr_eq(c, client)).is_some() {
-            let refused = client.confirmations.was_refused();
-            if refused {
-                self.singly_until = Some(Instant::now() + SINGLY);
-            }
-            tracing::warn!(refused, "a client of Kafka was thrown away; a new one sends again what was not confirmed");
-        }
+        Ok(Some(client))
     }
 }
 
 /// A publish that ends before its last confirmation takes the whole client with it: a message that is sent again by the
 /// same client could come behind later ones of its key.
-struct Guard<'a> {
-    transport: &'a KafkaTransport,
+struct Guard {
     client: Arc<Client>,
     publish: usize,
     complete: bool,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for Guard {
     fn drop(&mut self) {
-        self.client.confirmations.forget(self.publish);
         if !self.complete {
-            self.transport.discard(&self.client);
+            self.client.discard();
         }
+        self.client.confirmations.forget(self.publish);
     }
 }
 
@@ -115,16 +102,18 @@ impl Transport for KafkaTransport {
         // Unconstrained: a batch takes its place in the queue when it is first polled, whatever else the task has done.
         let turn = unconstrained(self.handing_over.lock()).await;
         let client = match self.client() {
-            Ok(client) => client,
+            Ok(Some(client)) => client,
+            Ok(None) => return,
             Err(e) => return tracing::error!(error = %e, "no client of Kafka could be made"),
         };
         let (publish, waiting) = client.confirmations.expect(out);
-        let mut guard = Guard { transport: self, client: client.clone(), publish, complete: false };
+        let mut guard = Guard { client: client.clone(), publish, complete: false };
         for m in batch.iter() {
             match self.hand_over(&client, &m, publish).await {
                 Ok(()) => {}
                 // Of another topic, most often: the rest of the batch is not concerned.
                 Err(Refusal::Destination(e)) => {
+                    client.confirmations.topic_failed(publish, m.topic());
                     out.destination(m.index(), e);
                     waiting.less(1);
                 }
@@ -133,8 +122,9 @@ impl Transport for KafkaTransport {
                         Refusal::Message(e) => out.reject(m.index(), e),
                         Refusal::Unknown(e) | Refusal::Destination(e) => out.unknown(m.index(), e),
                     }
-                    // What comes behind it is not sent, so that nothing passes it.
+                    // Neither what comes behind it, nor any later batch, may pass it.
                     waiting.less(batch.len() - m.index());
+                    client.confirmations.die();
                     break;
                 }
             }
@@ -143,11 +133,11 @@ impl Transport for KafkaTransport {
         tokio::select! {
             () = waiting.done() => {}
             () = client.confirmations.died() => {
-                self.discard(&client);
+                client.discard();
                 waiting.done().await;
             }
         }
-        guard.complete = !client.confirmations.is_dead();
+        guard.complete = true;
     }
 
     async fn close(&self) -> Result<(), BoxError> {
@@ -171,6 +161,9 @@ enum Refusal {
 impl KafkaTransport {
     /// Waits where the client's queue is full.
     async fn hand_over(&self, client: &Client, m: &MessageRef<'_>, publish: usize) -> Result<(), Refusal> {
+        if client.confirmations.has_failed(m.topic()) {
+            return Err(Refusal::Destination("the topic failed a moment ago".into()));
+        }
         loop {
             // Another writer's headers may be no object.
             let record = wire::record(m, publish + m.index()).map_err(|e| Refusal::Message(e.into()))?;
