@@ -1,4 +1,5 @@
 use anyhow::{Context, Result, bail};
+use outbox::StoreError;
 use outbox::sqlx::{Postgres, RelayStatus, SqlStore, Sqlite};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -70,12 +71,11 @@ impl Database {
         })
     }
 
-    pub(crate) async fn reset(&self, relay: &str) -> Result<()> {
+    pub(crate) async fn reset(&self, relay: &str) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(outbox, pool) => outbox.reset(pool, relay).await?,
-            Self::Sqlite(outbox, pool) => outbox.reset(pool, relay).await?,
+            Self::Postgres(outbox, pool) => outbox.reset(pool, relay).await,
+            Self::Sqlite(outbox, pool) => outbox.reset(pool, relay).await,
         }
-        Ok(())
     }
 
     pub(crate) fn store(&self) -> SqlStore {

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use config::{Config, OutboxConfig};
 use database::Database;
+use outbox::StoreErrorKind;
 
 /// The transactional outbox.
 #[derive(Debug, Parser)]
@@ -100,11 +101,25 @@ async fn main() -> Result<()> {
             }
         }
         Command::Reset { relay, tables } => {
-            for database in tables.databases()? {
-                database.reset(&relay).await?;
-                println!("{relay} starts from the first message of the table");
-            }
+            reset(&tables.databases()?, &relay).await?;
         }
     }
+    Ok(())
+}
+
+/// Of several outboxes most often one has a relay of this name.
+async fn reset(databases: &[Database], relay: &str) -> Result<()> {
+    let (mut done, mut unknown) = (false, None);
+    for database in databases {
+        match database.reset(relay).await {
+            Ok(()) => done = true,
+            Err(e) if e.kind() == StoreErrorKind::Config => unknown = Some(e),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    if let Some(e) = unknown.filter(|_| !done) {
+        return Err(e.into());
+    }
+    println!("{relay} starts from the first message of the table");
     Ok(())
 }

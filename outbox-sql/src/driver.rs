@@ -32,7 +32,7 @@ pub trait Connection: Debug + Send {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError>;
 
     /// Runs one statement that returns message rows, with the columns `seq, id, topic, key, event_type, payload,
-    /// content_type, headers, created_at`, and adds them to `into`. A row without an id is a note.
+    /// content_type, headers, created_at`, and adds them to `into` until that is full. A row without an id is a note.
     async fn messages(&mut self, sql: &str, params: &[Value], into: &mut Rows) -> Result<(), StoreError>;
 
     /// Runs statements without parameters or rows.
@@ -91,6 +91,7 @@ impl From<String> for Value {
 pub struct Rows {
     pub(crate) messages: BatchBuilder,
     pub(crate) notes: Vec<Note>,
+    full_at: Option<usize>,
 }
 
 /// A row without an id: the snapshot of the statement, or a gap.
@@ -103,7 +104,18 @@ pub(crate) struct Note {
 
 impl Rows {
     pub(crate) fn with_capacity(messages: usize, bytes: usize) -> Self {
-        Self { messages: BatchBuilder::with_capacity(messages, bytes), notes: Vec::new() }
+        Self { messages: BatchBuilder::with_capacity(messages, bytes), ..Self::default() }
+    }
+
+    /// Full at so many bytes of messages.
+    pub(crate) fn full_at(mut self, bytes: usize) -> Self {
+        self.full_at = Some(bytes);
+        self
+    }
+
+    /// Whether no further row is wanted: the rest of the answer is to be dropped.
+    pub fn is_full(&self) -> bool {
+        self.full_at.is_some_and(|bytes| self.messages.bytes() >= bytes)
     }
 
     /// A row with an id.

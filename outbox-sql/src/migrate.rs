@@ -1,19 +1,20 @@
 use outbox_core::{StoreError, StoreErrorKind};
 
 use crate::statements::Sql;
-use crate::{Connection, Dialect, Driver, Names, Value, postgres, sqlite};
+use crate::{Connection, Dialect, Driver, Names, postgres, sqlite};
 
 /// The version of the tables that this code works with.
 pub const SCHEMA_VERSION: i64 = 1;
 
-/// The migrations as SQL, oldest first, with these names: to be run by another tool. Each one is one transaction,
-/// followed by `insert into outbox_schema (version) values (n)`, where n is its place in the list from 1.
+/// The migrations as SQL, oldest first, with these names: to be run by another tool, each one in one transaction. The
+/// schema, where one is named, has to be there.
 pub fn migrations(dialect: Dialect, names: &Names) -> Vec<String> {
     let texts = match dialect {
         Dialect::Postgres => postgres::MIGRATIONS,
         Dialect::Sqlite => sqlite::MIGRATIONS,
     };
-    texts.iter().map(|sql| names.render(sql)).collect()
+    let version = |n: usize| format!("\ninsert into outbox_schema (version) values ({n});\n");
+    (1..).zip(texts).map(|(n, sql)| names.render(&format!("{sql}{}", version(n)))).collect()
 }
 
 /// Brings the tables to this version. Does nothing where they are; safe to run from many processes at once.
@@ -54,7 +55,6 @@ async fn run(conn: &mut dyn Connection, dialect: Dialect, names: &Names, sql: &S
     for (n, text) in (1..).zip(migrations(dialect, names)) {
         if n > found {
             conn.script(&text).await?;
-            conn.query(&sql.set_version, &[Value::from(n)]).await?;
         }
     }
     conn.script("commit").await

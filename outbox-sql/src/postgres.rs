@@ -31,7 +31,6 @@ pub(crate) const STATEMENTS: Text = Text {
     durable: "set synchronous_commit = on",
     lazy: "set synchronous_commit = off",
     version: "select max(version)::int8 from outbox_schema",
-    set_version: "insert into outbox_schema (version) values ($1) on conflict do nothing",
     ensure: "insert into outbox_relay (relay, position, snapshot) \
         select $1, case when $2 = 1 then coalesce((select max(seq) from outbox_message), 0) else 0 end, \
                case when $2 = 1 then pg_current_snapshot() end \

@@ -21,7 +21,6 @@ pub(crate) const STATEMENTS: Text = Text {
     durable: "pragma synchronous = full",
     lazy: "pragma synchronous = normal",
     version: "select max(version) from outbox_schema",
-    set_version: "insert into outbox_schema (version) values ($1) on conflict do nothing",
     ensure: "insert into outbox_relay (relay, position) \
         select $1, case when $2 = 1 then coalesce((select max(seq) from outbox_message), 0) else 0 end \
         where true on conflict do nothing",

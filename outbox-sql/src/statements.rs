@@ -12,8 +12,6 @@ pub(crate) struct Statements<S, L> {
     pub(crate) durable: S,
     pub(crate) lazy: S,
     pub(crate) version: S,
-    /// `$1` version.
-    pub(crate) set_version: S,
     /// `$1` relay, `$2` 1: start behind what is there.
     pub(crate) ensure: S,
     /// `$1` relay. Gives: last number drawn, position, what the sequence is now, what it was at the acquisition.
@@ -71,7 +69,6 @@ impl Sql {
             durable: fill(text.durable),
             lazy: fill(text.lazy),
             version: fill(text.version),
-            set_version: fill(text.set_version),
             ensure: fill(text.ensure),
             sequence: fill(text.sequence),
             acquire: fill(text.acquire),

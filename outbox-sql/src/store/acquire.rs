@@ -3,15 +3,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use outbox_core::log::{Cursor, Log, Scan, Snapshot};
-use outbox_core::{AcquireRequest, Acquired, Batch, Lease, ParkedMessage, StartAt, StoreError, StoreErrorKind, clock};
+use outbox_core::{AcquireRequest, Acquired, Lease, ParkedMessage, StartAt, StoreError, StoreErrorKind, clock};
 
 use super::session::{Reader, Session};
 use super::{PATIENCE, SqlStore, lock};
 use crate::migrate::check;
 use crate::{Connection, Dialect, Rows, Value, ranges};
-
-/// A takeover is handed to the relay in batches of this many messages.
-const PIECE: usize = 1_000;
 
 impl SqlStore {
     pub(super) async fn try_acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
@@ -22,6 +19,8 @@ impl SqlStore {
             None => {
                 let mut conn = self.driver.connect().await?;
                 check(&mut *conn, &self.sql).await?;
+                // Whatever the pool's options say: a crash must not undo an epoch.
+                conn.script(&self.sql.durable).await?;
                 let now = i64::from(request.start == StartAt::Now);
                 conn.query(&self.sql.ensure, &[relay.into(), now.into()]).await?;
                 conn
@@ -169,7 +168,6 @@ impl SqlStore {
         let all = rows.messages.finish();
         let mine: Vec<usize> = (0..all.len()).filter(|i| request.topics.matches(all.get(*i).topic())).collect();
         let todo: Vec<i64> = mine.iter().map(|i| all.get(*i).seq()).collect();
-        let piece = |part: &[usize]| Batch::from_slots(part.iter().map(|i| all.slot(*i)).collect());
         let now = clock::now();
         Ok(Session {
             lease,
@@ -177,7 +175,7 @@ impl SqlStore {
             patience: PATIENCE.min(request.lease / 3).max(Duration::from_millis(100)),
             log: Log::take_over(cursor, &Scan { snapshot, gaps: &gaps, todo: &todo }, now).into(),
             progress: Default::default(),
-            backlog: std::sync::Mutex::new(mine.chunks(PIECE).map(piece).collect()),
+            backlog: std::sync::Mutex::new(mine.iter().map(|i| all.slot(*i)).collect()),
             fetching: Reader { conn, sequence, sequence_seen: now, bytes: 0 }.into(),
             settling: settling.into(),
         })

@@ -8,6 +8,8 @@ use super::session::{Reader, Session};
 use super::{SqlStore, lock};
 use crate::{Connection, Dialect, Rows, Value};
 
+/// A fetch ends after this many bytes.
+const FULL: usize = 16 << 20;
 /// From this many holes on they are asked for as ranges.
 const LISTED: u64 = 2_000;
 /// Between two looks at the sequence of an idle table.
@@ -15,37 +17,48 @@ const RECHECK: Duration = Duration::from_secs(1);
 
 impl SqlStore {
     pub(super) async fn fetch_next(&self, session: &Session, limit: usize) -> Result<Batch, StoreError> {
-        if let Some(batch) = lock(&session.backlog).pop_front() {
-            return Ok(batch);
+        let waiting = self.from_backlog(session, limit);
+        if !waiting.is_empty() {
+            return Ok(waiting);
         }
         let reader = &mut *session.fetching.lock().await;
         loop {
-            let (batch, found) = self.fetch_once(session, reader, limit).await?;
+            let (batch, found, more) = self.fetch_once(session, reader, limit).await?;
             if found == 0 && clock::now().saturating_duration_since(reader.sequence_seen) >= RECHECK {
                 let known = (lock(&session.log).position(), reader.sequence);
                 self.check_sequence(&mut *reader.conn, &session.lease.relay, Some(known)).await?;
                 reader.sequence_seen = clock::now();
             }
             // Where all that was found is of other topics, there may be more behind it.
-            if !batch.is_empty() || found < limit {
+            if !batch.is_empty() || !more {
                 return Ok(batch);
             }
         }
     }
 
-    /// One statement, and so one snapshot. Gives what is handed out, and how many rows were found.
+    /// The next of what a takeover found.
+    fn from_backlog(&self, session: &Session, limit: usize) -> Batch {
+        let mut backlog = lock(&session.backlog);
+        let next = limit.min(backlog.len());
+        Batch::from_slots(backlog.drain(..next).collect())
+    }
+
+    /// One statement, and so one snapshot. Gives what is handed out, how many rows were found, and whether there may be
+    /// more of them.
     async fn fetch_once(
         &self,
         session: &Session,
         reader: &mut Reader,
         limit: usize,
-    ) -> Result<(Batch, usize), StoreError> {
+    ) -> Result<(Batch, usize, bool), StoreError> {
         let probe = lock(&session.log).probe(clock::now());
         let oldest_writer = if probe.ask_writers { Some(self.oldest_writer(&mut *reader.conn).await?) } else { None };
         let (sql, params) = self.fetch_statement(session, &probe, limit);
-        let mut rows = Rows::with_capacity(limit, reader.bytes + reader.bytes / 8);
+        let mut rows = Rows::with_capacity(limit, reader.bytes + reader.bytes / 8).full_at(FULL);
         reader.conn.messages(sql, &params, &mut rows).await?;
         let snapshot = self.header(&rows)?;
+        // As if the statement had asked for no more: it gives holes first, and each part in order.
+        let limit = if rows.is_full() { rows.messages.len() } else { limit };
         rows.messages.sort();
         reader.bytes = rows.messages.bytes();
         let found: Vec<i64> = rows.messages.seqs().collect();
@@ -60,7 +73,7 @@ impl SqlStore {
         let mut log = lock(&session.log);
         log.fetched(&Fetched { snapshot, oldest_writer, found: &found, limit }, clock::now());
         log.handed_out(batch.iter().map(|m| m.seq()));
-        Ok((batch, found.len()))
+        Ok((batch, found.len(), found.len() >= limit))
     }
 
     fn fetch_statement(&self, session: &Session, probe: &Probe, limit: usize) -> (&str, Vec<Value>) {

@@ -67,7 +67,12 @@ impl Store for SqlStore {
     async fn acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
         // Memory must never outlive the lease it was gathered under.
         lock(&self.sessions).remove(&request.relay);
-        bounded("acquire", request.lease, self.try_acquire(request)).await
+        let acquired = bounded("acquire", request.lease, self.try_acquire(request)).await;
+        if acquired.is_err() {
+            // The database may have crashed again: the wait for a full lease begins anew.
+            lock(&self.tokenless).remove(&request.relay);
+        }
+        acquired
     }
 
     async fn fetch(&self, lease: &Lease, limits: FetchLimits) -> Result<Batch, StoreError> {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use outbox_core::log::Log;
-use outbox_core::{Batch, Lease, TopicFilter};
+use outbox_core::{Lease, Slot, TopicFilter};
 
 use super::progress::Progress;
 use crate::{Connection, Value};
@@ -17,7 +17,7 @@ pub(super) struct Session {
     pub(super) log: Mutex<Log>,
     pub(super) progress: Mutex<Progress>,
     /// What a takeover found and was not fetched yet.
-    pub(super) backlog: Mutex<VecDeque<Batch>>,
+    pub(super) backlog: Mutex<VecDeque<Slot>>,
     pub(super) fetching: tokio::sync::Mutex<Reader>,
     pub(super) settling: tokio::sync::Mutex<Box<dyn Connection>>,
 }

@@ -69,21 +69,23 @@ impl SqlStore {
 async fn run(conn: &mut dyn Connection, sql: &[String], params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
     let [one] = sql else {
         conn.script("begin immediate").await?;
-        let mut first = Vec::new();
-        for (i, statement) in sql.iter().enumerate() {
-            let rows = conn.query(statement, params).await?;
-            if i == 0 {
-                first = rows;
-                if first.is_empty() {
-                    conn.script("rollback").await?;
-                    return Ok(first);
-                }
-            }
-        }
-        conn.script("commit").await?;
-        return Ok(first);
+        let done = in_turn(conn, sql, params).await;
+        let kept = done.as_ref().is_ok_and(|first| !first.is_empty());
+        let ended = conn.script(if kept { "commit" } else { "rollback" }).await;
+        return done.and_then(|first| ended.map(|()| first));
     };
     conn.query(one, params).await
+}
+
+async fn in_turn(conn: &mut dyn Connection, sql: &[String], params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
+    let Some((first, others)) = sql.split_first() else { return Ok(Vec::new()) };
+    let first = conn.query(first, params).await?;
+    if !first.is_empty() {
+        for statement in others {
+            conn.query(statement, params).await?;
+        }
+    }
+    Ok(first)
 }
 
 /// What is no longer parked, what is, and what is given up on.

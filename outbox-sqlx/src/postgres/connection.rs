@@ -15,8 +15,14 @@ use crate::error;
 const EPOCH: i64 = 946_684_800_000_000;
 
 /// Opens connections with the options of a pool.
-#[derive(Debug)]
 pub(super) struct PgDriver(Arc<PgConnectOptions>);
+
+impl std::fmt::Debug for PgDriver {
+    /// Without the options: they hold the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PgDriver")
+    }
+}
 
 impl PgDriver {
     pub(super) fn of(pool: &PgPool) -> Self {
@@ -64,6 +70,9 @@ impl Connection for PgConn {
         let mut rows = bind(sql, params).fetch(&mut self.0);
         while let Some(row) = rows.try_next().await.map_err(map)? {
             decode(&row, into).map_err(map)?;
+            if into.is_full() {
+                break;
+            }
         }
         Ok(())
     }

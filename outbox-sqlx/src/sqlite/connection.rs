@@ -66,6 +66,9 @@ impl Connection for SqliteConn {
         let mut rows = bind(sql, params).fetch(&mut self.0);
         while let Some(row) = rows.try_next().await.map_err(map)? {
             decode(&row, into).map_err(map)?;
+            if into.is_full() {
+                break;
+            }
         }
         Ok(())
     }
