@@ -118,10 +118,12 @@ async fn run_process(
             *delivered.entry(id.to_owned()).or_default() += 1;
         }
         if kill_after.is_some_and(|n| delivered.len() >= n) {
-            return Ok(child.kill().await?);
+            // SIGKILL; what it has printed by then is still read.
+            child.start_kill()?;
         }
     }
-    ensure!(child.wait().await?.success(), "the relay failed");
+    let ended = child.wait().await?;
+    ensure!(kill_after.is_some() || ended.success(), "the relay failed");
     Ok(())
 }
 
@@ -152,11 +154,11 @@ impl Transport for Printer {
     }
 
     async fn publish(&self, batch: Batch, out: &Outcomes) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
         match &self.kafka {
             Some(kafka) => kafka.publish(batch.clone(), out).await,
             None => (0..batch.len()).for_each(|i| out.delivered(i)),
         }
+        tokio::time::sleep(Duration::from_millis(100)).await;
         for m in batch.iter().filter(|m| out.get(m.index()) == Outcome::Delivered) {
             let payload = String::from_utf8_lossy(m.payload());
             println!("-> {} {} key={} id={} {payload}", m.topic(), m.event_type(), m.key().unwrap_or("-"), m.id());
