@@ -177,7 +177,7 @@ impl SqlStore {
             progress: Default::default(),
             backlog: std::sync::Mutex::new(mine.iter().map(|i| all.slot(*i)).collect()),
             fetching: Reader { conn, sequence, sequence_seen: now, bytes: 0 }.into(),
-            settling: settling.into(),
+            settling: Some(settling).into(),
         })
     }
 }

@@ -17,7 +17,7 @@ const RECHECK: Duration = Duration::from_secs(1);
 
 impl SqlStore {
     pub(super) async fn fetch_next(&self, session: &Session, limit: usize) -> Result<Batch, StoreError> {
-        let waiting = self.from_backlog(session, limit);
+        let waiting = self.next_of_backlog(session, limit);
         if !waiting.is_empty() {
             return Ok(waiting);
         }
@@ -37,7 +37,7 @@ impl SqlStore {
     }
 
     /// The next of what a takeover found.
-    fn from_backlog(&self, session: &Session, limit: usize) -> Batch {
+    fn next_of_backlog(&self, session: &Session, limit: usize) -> Batch {
         let mut backlog = lock(&session.backlog);
         let next = limit.min(backlog.len());
         Batch::from_slots(backlog.drain(..next).collect())

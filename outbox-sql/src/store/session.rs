@@ -19,7 +19,8 @@ pub(super) struct Session {
     /// What a takeover found and was not fetched yet.
     pub(super) backlog: Mutex<VecDeque<Slot>>,
     pub(super) fetching: tokio::sync::Mutex<Reader>,
-    pub(super) settling: tokio::sync::Mutex<Box<dyn Connection>>,
+    /// `None` after an error or a cancelled call: whether it was applied is not known.
+    pub(super) settling: tokio::sync::Mutex<Option<Box<dyn Connection>>>,
 }
 
 /// The connection that fetches, and what is known of what it reads.

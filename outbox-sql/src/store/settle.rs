@@ -10,7 +10,10 @@ const ERROR_LENGTH: usize = 1_000;
 
 impl SqlStore {
     pub(super) async fn write(&self, session: &Session, settlement: &Settlement) -> Result<(), StoreError> {
-        let conn = &mut **session.settling.lock().await;
+        // Taken out: after an error, or when this is dropped half-way, it goes, and its open transaction with it.
+        let kept = &mut *session.settling.lock().await;
+        let mut taken = kept.take().ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, "settle"))?;
+        let conn = &mut *taken;
         let (cursor, through) = {
             let mut log = lock(&session.log);
             (log.settle(settlement), log.settled_through())
@@ -44,6 +47,7 @@ impl SqlStore {
         if durable {
             conn.script(&self.sql.lazy).await?;
         }
+        *kept = Some(taken);
         let mut known = lock(&session.progress);
         known.wrote(progress);
         if moved {
@@ -53,7 +57,9 @@ impl SqlStore {
     }
 
     pub(super) async fn give_up(&self, session: &Session) -> Result<(), StoreError> {
-        let conn = &mut **session.settling.lock().await;
+        let taken = session.settling.lock().await.take();
+        let mut taken = taken.ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, "release"))?;
+        let conn = &mut *taken;
         let progress = lock(&session.progress).due(false);
         let mut params = session.own();
         params.extend([Value::Int(progress.map(|p| p.0)), Value::Int(progress.map(|p| p.1))]);
