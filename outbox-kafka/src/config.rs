@@ -34,8 +34,8 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("linger.ms", "1"),
     ("socket.keepalive.enable", "true"),
     ("reconnect.backoff.max.ms", "1000"),
-    // A topic that is not there is said within the publish deadline.
-    ("topic.metadata.propagation.max.ms", "4000"),
+    // A topic that is not there is said within the publish deadline, which should be 3 s or more.
+    ("topic.metadata.propagation.max.ms", "1000"),
     // The relay's window bounds what is in flight, not the client.
     ("queue.buffering.max.messages", "1000000"),
     // Errors of brokers reach the outcomes; what is left for the log is noise.

@@ -12,6 +12,7 @@ use rdkafka::producer::ProducerContext;
 use tokio::sync::Notify;
 
 use crate::error::{Fault, is_fatal};
+use crate::keys::Keys;
 
 /// How many low bits of a confirmation are the index in the batch.
 const INDEX_BITS: u32 = 20;
@@ -43,6 +44,7 @@ impl Waiting {
 #[derive(Debug)]
 pub(crate) struct Confirmations {
     open: Mutex<Open>,
+    pub(crate) keys: Keys,
     /// Requests carry one message each, so that a refused request tells which.
     singly: bool,
     /// A whole request was refused for one message in it.
@@ -66,6 +68,7 @@ impl Confirmations {
     pub(crate) fn new(singly: bool) -> Self {
         Self {
             open: Mutex::default(),
+            keys: Keys::default(),
             singly,
             refused: AtomicBool::new(false),
             dead: AtomicBool::new(false),
@@ -112,6 +115,7 @@ impl Confirmations {
 
     /// Reports what became of one message.
     fn report(&self, confirmation: usize, result: Result<(), (&KafkaError, &str)>) {
+        self.keys.answered(confirmation, result.is_ok());
         let index = confirmation & ((1 << INDEX_BITS) - 1);
         let waiting = self.find(confirmation - index);
         let out = waiting.as_ref().map(|waiting| &waiting.out);
@@ -123,7 +127,10 @@ impl Confirmations {
                     self.topic_failed(confirmation - index, topic);
                 }
             }
-            Err((Fault::Message, e, _)) if self.singly => _ = out.map(|out| out.reject(index, e.clone())),
+            Err((Fault::Message, e, _)) if self.singly => {
+                _ = out.map(|out| out.reject(index, e.clone()));
+                self.die();
+            }
             Err((fault, e, _)) => {
                 _ = out.map(|out| out.unknown(index, e.clone()));
                 self.refused.fetch_or(fault == Fault::Message, Ordering::AcqRel);

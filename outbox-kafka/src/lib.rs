@@ -26,7 +26,8 @@
 //! The producer is idempotent and gapless, waits for all in-sync replicas, and never gives a message up by itself. None
 //! of this can be switched off: the order within a key rests on it ([`KeyOrder::Gapless`]). A client that had a fatal
 //! error, or did not answer within the relay's publish deadline, is thrown away with all that it holds; a new one sends
-//! again from the first unconfirmed message of each key. That gives duplicates, never another order.
+//! again from the first unconfirmed message of each key. That gives duplicates, never another order. A new client sends
+//! the second message of a key when the first one was confirmed, and from then on as many as there are.
 //!
 //! With the feature `ssl`: TLS and SASL/SCRAM, with the system's OpenSSL.
 //!
@@ -36,6 +37,8 @@ mod client;
 mod config;
 mod confirm;
 mod error;
+mod handover;
+mod keys;
 mod transport;
 mod wire;
 

@@ -1,18 +1,15 @@
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use outbox_core::{Batch, BoxError, KeyOrder, MessageRef, Outcomes, Transport, TransportCapabilities, async_trait};
+use outbox_core::{Batch, BoxError, KeyOrder, Outcomes, Transport, TransportCapabilities, async_trait};
 use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::Mutex;
 use tokio::task::unconstrained;
 
 use crate::client::Client;
-use crate::error::Fault;
-use crate::{KafkaConfig, KafkaConfigError, wire};
+use crate::handover::Handover;
+use crate::{KafkaConfig, KafkaConfigError};
 
-/// The pause after which a full queue of the client is tried again.
-const FULL: Duration = Duration::from_millis(5);
 /// How long requests carry one message each after a broker refused a request for one of its messages.
 const SINGLY: Duration = Duration::from_secs(30);
 /// How long `close` waits for what is on its way.
@@ -99,8 +96,10 @@ impl Transport for KafkaTransport {
     }
 
     async fn publish(&self, batch: Batch, out: &Outcomes) {
-        // Unconstrained: a batch takes its place in the queue when it is first polled, whatever else the task has done.
-        let turn = unconstrained(self.handing_over.lock()).await;
+        if batch.is_empty() {
+            return;
+        }
+        // Before anything is waited for: a batch goes by the client that it was decided on for, or by none.
         let client = match self.client() {
             Ok(Some(client)) => client,
             Ok(None) => return,
@@ -108,28 +107,12 @@ impl Transport for KafkaTransport {
         };
         let (publish, waiting) = client.confirmations.expect(out);
         let mut guard = Guard { client: client.clone(), publish, complete: false };
-        for m in batch.iter() {
-            match self.hand_over(&client, &m, publish).await {
-                Ok(()) => {}
-                // Of another topic, most often: the rest of the batch is not concerned.
-                Err(Refusal::Destination(e)) => {
-                    client.confirmations.topic_failed(publish, m.topic());
-                    out.destination(m.index(), e);
-                    waiting.less(1);
-                }
-                Err(refusal) => {
-                    match refusal {
-                        Refusal::Message(e) => out.reject(m.index(), e),
-                        Refusal::Unknown(e) | Refusal::Destination(e) => out.unknown(m.index(), e),
-                    }
-                    // Neither what comes behind it, nor any later batch, may pass it.
-                    waiting.less(batch.len() - m.index());
-                    client.confirmations.die();
-                    break;
-                }
-            }
+        {
+            // Unconstrained: a batch takes its place when it is first polled, whatever else the task has done.
+            let _turn = unconstrained(self.handing_over.lock()).await;
+            let sent = Handover { client: &client, batch: &batch, publish, out }.run().await;
+            waiting.less(batch.len() - sent);
         }
-        drop(turn);
         tokio::select! {
             () = waiting.done() => {}
             () = client.confirmations.died() => {
@@ -147,39 +130,6 @@ impl Transport for KafkaTransport {
             Ok(true) => Ok(()),
             Ok(false) => Err(format!("not everything was confirmed within {LAST:?}; it is sent again").into()),
             Err(e) => Err(e.into()),
-        }
-    }
-}
-
-/// Why a message could not be handed to the client.
-enum Refusal {
-    Message(BoxError),
-    Destination(BoxError),
-    Unknown(BoxError),
-}
-
-impl KafkaTransport {
-    /// Waits where the client's queue is full.
-    async fn hand_over(&self, client: &Client, m: &MessageRef<'_>, publish: usize) -> Result<(), Refusal> {
-        if client.confirmations.has_failed(m.topic()) {
-            return Err(Refusal::Destination("the topic failed a moment ago".into()));
-        }
-        loop {
-            // Another writer's headers may be no object.
-            let record = wire::record(m, publish + m.index()).map_err(|e| Refusal::Message(e.into()))?;
-            let error = match client.send(record) {
-                Ok(()) => return Ok(()),
-                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
-                    tokio::time::sleep(FULL).await;
-                    continue;
-                }
-                Err(e) => e,
-            };
-            return Err(match Fault::of(&error) {
-                Fault::Message => Refusal::Message(error.into()),
-                Fault::Destination => Refusal::Destination(error.into()),
-                Fault::Unknown => Refusal::Unknown(error.into()),
-            });
         }
     }
 }

@@ -17,6 +17,10 @@ pub(crate) fn record<'a>(
     let mut id = [0; Hyphenated::LENGTH];
     let id: &str = m.id().as_uuid().hyphenated().encode_lower(&mut id);
     let own = m.headers()?;
+    // The client takes both as C strings, and would cut a header's name short.
+    if own.iter().map(|(name, _)| name.as_str()).chain([m.topic()]).any(|name| name.contains('\0')) {
+        return Err(InvalidMessage::new("the topic or a header name contains NUL", "remove it"));
+    }
     let mut headers = OwnedHeaders::new_with_capacity(own.len() + 3)
         .insert(Header { key: MESSAGE_ID, value: Some(id) })
         .insert(Header { key: EVENT_TYPE, value: Some(m.event_type()) });

@@ -1,0 +1,111 @@
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use outbox_core::{Batch, BoxError, MessageRef, Outcomes};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::client::Client;
+use crate::error::Fault;
+use crate::wire;
+
+/// The pause after which a full queue of the client is tried again.
+const FULL: Duration = Duration::from_millis(5);
+
+/// Hands a batch to the client, each key in order.
+pub(crate) struct Handover<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) batch: &'a Batch,
+    /// What the records carry, to be added to the index.
+    pub(crate) publish: usize,
+    pub(crate) out: &'a Outcomes,
+}
+
+/// Why a message could not be handed over.
+enum Refusal {
+    Message(BoxError),
+    Destination(BoxError),
+    Unknown(BoxError),
+}
+
+/// A key means a partition within its topic only.
+fn key_within_topic(m: &MessageRef<'_>) -> Option<u64> {
+    let key = m.key_hash()?;
+    let mut hasher = DefaultHasher::new();
+    (m.topic(), key).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+impl Handover<'_> {
+    /// Gives how many messages the client has taken. Of the others, what is to be said was said; the client is dead then,
+    /// or their topic failed.
+    pub(crate) async fn run(&self) -> usize {
+        let confirmations = &self.client.confirmations;
+        let (mut left, mut sent) = ((0..self.batch.len()).collect::<Vec<usize>>(), 0);
+        loop {
+            let mut answered = std::pin::pin!(confirmations.keys.all_answered());
+            answered.as_mut().enable();
+            let (mut held, mut behind) = (HashSet::new(), Vec::new());
+            for i in left {
+                let m = self.batch.get(i);
+                if let Some(key) = key_within_topic(&m)
+                    && (held.contains(&key) || !confirmations.keys.admit(key, self.publish + i))
+                {
+                    held.insert(key);
+                    behind.push(i);
+                    continue;
+                }
+                match self.hand_over(&m).await {
+                    Ok(()) => sent += 1,
+                    // Of another topic, most often: the rest of the batch is not concerned.
+                    Err(Refusal::Destination(e)) => {
+                        confirmations.topic_failed(self.publish, m.topic());
+                        confirmations.keys.answered(self.publish + i, false);
+                        self.out.destination(i, e);
+                    }
+                    Err(refusal) => {
+                        match refusal {
+                            Refusal::Message(e) => self.out.reject(i, e),
+                            Refusal::Unknown(e) | Refusal::Destination(e) => self.out.unknown(i, e),
+                        }
+                        // Neither what comes behind it, nor any later batch, may pass it.
+                        confirmations.die();
+                        return sent;
+                    }
+                }
+            }
+            if behind.is_empty() {
+                return sent;
+            }
+            tokio::select! {
+                () = answered => {}
+                () = confirmations.died() => return sent,
+            }
+            left = behind;
+        }
+    }
+
+    /// Waits where the client's queue is full.
+    async fn hand_over(&self, m: &MessageRef<'_>) -> Result<(), Refusal> {
+        if self.client.confirmations.has_failed(m.topic()) {
+            return Err(Refusal::Destination("the topic failed a moment ago".into()));
+        }
+        loop {
+            // Another writer's headers may be no object.
+            let record = wire::record(m, self.publish + m.index()).map_err(|e| Refusal::Message(e.into()))?;
+            let error = match self.client.send(record) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                    tokio::time::sleep(FULL).await;
+                    continue;
+                }
+                Err(e) => e,
+            };
+            return Err(match Fault::of(&error) {
+                Fault::Message => Refusal::Message(error.into()),
+                Fault::Destination => Refusal::Destination(error.into()),
+                Fault::Unknown => Refusal::Unknown(error.into()),
+            });
+        }
+    }
+}
