@@ -59,20 +59,18 @@ pub(crate) const STATEMENTS: Text = Text {
                last_error \
         from outbox_parked where relay = $1 order by seq",
     // Everything that is not settled in one statement: in pieces, a key could be inverted behind a dead letter.
-    scan: "with z as (select m.seq, lag(m.seq, 1, $1::int8) over (order by m.seq) prev, id, topic, key, event_type, \
+    scan: "with z as (select m.seq, lag(m.seq, 1, $4::int8) over (order by m.seq) prev, id, topic, key, event_type, \
                    case when todo then payload end payload, content_type, headers::text headers, created_at, todo \
-            from outbox_message m cross join lateral (select ($3::text::pg_snapshot is null \
-                   or not pg_visible_in_snapshot(m.xid, $3::text::pg_snapshot) or $4::text::int8multirange @> m.seq) \
-                   and not exists (select from outbox_parked p where p.relay = $5 and p.seq = m.seq) \
+            from outbox_message m cross join lateral (select ($6::text::pg_snapshot is null \
+                   or not pg_visible_in_snapshot(m.xid, $6::text::pg_snapshot) or $7::text::int8multirange @> m.seq) \
+                   and not exists (select from outbox_parked p where p.relay = $1 and p.seq = m.seq) \
                    and not exists (select from outbox_dead_letter d \
-                                   where d.relay = $5 and d.seq = m.seq and d.id = m.id) todo) t \
-            where m.seq > $1 and m.seq <= $2) \
-        select age('3'::xid)::int8 seq, null::uuid id, pg_current_snapshot()::text topic, null::text \"key\", \
-               null::text event_type, null::bytea payload, null::text content_type, null::text headers, \
-               null::timestamptz created_at \
+                                   where d.relay = $1 and d.seq = m.seq and d.id = m.id) todo) t \
+            where m.seq > $4 and m.seq <= $5) \
+        {HEADER} \
         union all select prev + 1, null, null, (seq - 1)::text, null, null, null, null, null from z where prev < seq - 1 \
-        union all select coalesce(max(seq), $1) + 1, null, null, $2::text, null, null, null, null, null from z \
-            having coalesce(max(seq), $1) < $2 \
+        union all select coalesce(max(seq), $4) + 1, null, null, $5::text, null, null, null, null, null from z \
+            having coalesce(max(seq), $4) < $5 \
         union all select seq, id, topic, key, event_type, payload, content_type, headers, created_at from z where todo",
     fetch: "{HEADER} union all (select {COLUMNS} from outbox_message where seq > $4 order by seq limit $5)",
     fetch_holes: "{HEADER} union all select * from (\
@@ -139,8 +137,8 @@ pub(crate) const STATEMENTS: Text = Text {
                      or right(t, 1) = '*' and starts_with(m.topic, left(t, -1)))) limit $1) w), \
             to_char(settled_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') \
         from outbox_relay r order by relay",
-    // The old holder's token goes, so nothing of it counts any more; the row stays, so no successor has to wait.
-    reset: &["with own as (update outbox_relay set owner = null, expires_at = null, epoch = epoch + 1, position = 0, \
+    // A holder is fenced off by the epoch at once; its lease runs on, because it may still hand out what it has.
+    reset: &["with own as (update outbox_relay set epoch = epoch + 1, position = 0, \
             floor = 0, snapshot = null, unsettled = '{}' where relay = $1 returning relay), \
         parked as (delete from outbox_parked p using own where p.relay = own.relay), \
         progress as (delete from outbox_progress p using own where p.relay = own.relay), \

@@ -34,12 +34,12 @@ pub(crate) const STATEMENTS: Text = Text {
         from outbox_relay where relay = $1",
     parked: "select seq, key, attempts, max(0, (next_attempt_at - {NOW}) / 1000), last_error \
         from outbox_parked where relay = $1 order by seq",
-    scan: "select {COLUMNS} from outbox_message m \
-        where seq > $1 and seq <= $2 and exists (select 1 from json_each($4) u \
+    scan: "{HEADER} union all select * from (select {COLUMNS} from outbox_message m \
+        where seq > $4 and seq <= $5 and exists (select 1 from json_each($7) u \
             where m.seq between json_extract(u.value, '$[0]') and json_extract(u.value, '$[1]')) \
-        and not exists (select 1 from outbox_parked p where p.relay = $5 and p.seq = m.seq) \
-        and not exists (select 1 from outbox_dead_letter d where d.relay = $5 and d.seq = m.seq and d.id = m.id) \
-        order by seq",
+        and not exists (select 1 from outbox_parked p where p.relay = $1 and p.seq = m.seq) \
+        and not exists (select 1 from outbox_dead_letter d where d.relay = $1 and d.seq = m.seq and d.id = m.id) \
+        order by seq)",
     fetch: "{HEADER} union all select * from (\
         select {COLUMNS} from outbox_message where seq > $4 order by seq limit $5)",
     fetch_holes: "",
@@ -86,8 +86,8 @@ pub(crate) const STATEMENTS: Text = Text {
             strftime('%Y-%m-%dT%H:%M:%fZ', settled_at / 1e6, 'unixepoch') \
         from outbox_relay r order by relay",
     reset: &[
-        "update outbox_relay set owner = null, expires_at = null, token = null, epoch = epoch + 1, position = 0, \
-            floor = 0, unsettled = '[]' where relay = $1 returning 1",
+        "update outbox_relay set token = null, epoch = epoch + 1, position = 0, floor = 0, unsettled = '[]' \
+        where relay = $1 returning 1",
         "delete from outbox_parked where relay = $1",
         "delete from outbox_progress where relay = $1",
     ],

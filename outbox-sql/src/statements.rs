@@ -22,7 +22,7 @@ pub(crate) struct Statements<S, L> {
     pub(crate) standing: S,
     /// `$1` relay.
     pub(crate) parked: S,
-    /// `$1` floor, `$2` position, `$3` snapshot, `$4` unsettled, `$5` relay.
+    /// `$1` relay, `$2` epoch, `$3` token, `$4` floor, `$5` position, `$6` snapshot, `$7` unsettled.
     pub(crate) scan: S,
     /// `$1` relay, `$2` epoch, `$3` token, `$4` after, `$5` limit.
     pub(crate) fetch: S,

@@ -152,12 +152,22 @@ impl Log {
         others.chain(settlement.unparked.iter().copied()).for_each(|seq| self.unsettled.remove_range(seq, seq));
         let lowest = [self.holes.first(), self.unsettled.first(), Some(self.read + 1)].into_iter().flatten().min();
         self.floor = self.floor.max(lowest.unwrap_or_default() - 1);
+        Cursor { unsettled: self.unsettled.capped(MAX_RANGES), ..self.cursor() }
+    }
+
+    /// The cursor as it is, with every range: to be stored with a release, where the latest one was capped.
+    pub fn cursor(&self) -> Cursor {
         Cursor {
             position: self.read,
             floor: self.floor,
             snapshot: self.snapshot.clone(),
-            unsettled: self.unsettled.capped(MAX_RANGES),
+            unsettled: self.unsettled.clone(),
         }
+    }
+
+    /// Whether [`settle`](Self::settle) stores a superset of what is unsettled.
+    pub fn is_capped(&self) -> bool {
+        self.unsettled.ranges().len() > MAX_RANGES
     }
 
     /// Everything handed out up to here is settled; holes are not counted.

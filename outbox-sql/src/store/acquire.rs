@@ -2,13 +2,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use outbox_core::log::{Cursor, Log, Scan, Snapshot};
+use outbox_core::log::{Cursor, Log, Scan};
 use outbox_core::{AcquireRequest, Acquired, Lease, ParkedMessage, StartAt, StoreError, StoreErrorKind, clock};
 
-use super::session::{Reader, Session};
+use super::session::{Reader, Session, own};
 use super::{PATIENCE, SqlStore, lock};
+use crate::driver::Note;
 use crate::migrate::check;
-use crate::{Connection, Dialect, Rows, Value, ranges};
+use crate::{Connection, Rows, Value, ranges};
 
 impl SqlStore {
     pub(super) async fn try_acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
@@ -143,28 +144,21 @@ impl SqlStore {
     ) -> Result<Session, StoreError> {
         let mut conn = self.driver.connect().await?;
         conn.script(&self.sql.setup_fetch).await?;
-        let params = [
+        let mut params = own(&lease);
+        params.extend([
             cursor.floor.into(),
             cursor.position.into(),
             Value::Text(cursor.snapshot.clone()),
             ranges::write(&cursor.unsettled, self.dialect).into(),
-            lease.relay.as_str().into(),
-        ];
+        ]);
         let mut rows = Rows::default();
         conn.messages(&self.sql.scan, &params, &mut rows).await?;
+        // Fenced too: after a failover, this cursor would judge messages of another history.
+        let snapshot = self.header(&rows)?;
         rows.messages.sort();
-        let (mut snapshot, mut gaps) = (None, Vec::new());
-        for note in &rows.notes {
-            match (&note.topic, note.key.as_deref().and_then(|hi| hi.parse().ok())) {
-                (Some(text), _) => snapshot = Some(Snapshot::new(text, note.seq).map_err(unexpected)?),
-                (None, Some(hi)) => gaps.push((note.seq, hi)),
-                (None, None) => {}
-            }
-        }
+        let gap = |note: &Note| Some((note.seq, note.key.as_deref()?.parse().ok()?));
+        let mut gaps: Vec<(i64, i64)> = rows.notes.iter().filter_map(gap).collect();
         gaps.sort_unstable();
-        if self.dialect == Dialect::Postgres && snapshot.is_none() {
-            return Err(unexpected("the takeover returned no snapshot"));
-        }
         let all = rows.messages.finish();
         let mine: Vec<usize> = (0..all.len()).filter(|i| request.topics.matches(all.get(*i).topic())).collect();
         let todo: Vec<i64> = mine.iter().map(|i| all.get(*i).seq()).collect();

@@ -93,8 +93,8 @@ impl SqlStore {
         (sql, params)
     }
 
-    /// The note that says that the lease is ours, with the snapshot of the statement.
-    fn header(&self, rows: &Rows) -> Result<Option<Snapshot>, StoreError> {
+    /// The note, first of all, that says that the lease is ours, with the snapshot of the statement.
+    pub(super) fn header(&self, rows: &Rows) -> Result<Option<Snapshot>, StoreError> {
         let note = rows.notes.first().ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, "fetch"))?;
         match (self.dialect, &note.topic) {
             (Dialect::Postgres, Some(text)) => Ok(Some(Snapshot::new(text, note.seq).map_err(unexpected)?)),

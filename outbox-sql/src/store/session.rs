@@ -36,8 +36,13 @@ pub(super) struct Reader {
 impl Session {
     /// The first three parameters of every fenced statement.
     pub(super) fn own(&self) -> Vec<Value> {
-        vec![Value::from(self.lease.relay.as_str()), Value::from(self.lease.epoch), Value::Uuid(self.lease.token)]
+        own(&self.lease)
     }
+}
+
+/// The first three parameters of every fenced statement.
+pub(super) fn own(lease: &Lease) -> Vec<Value> {
+    vec![Value::from(lease.relay.as_str()), Value::from(lease.epoch), Value::Uuid(lease.token)]
 }
 
 impl fmt::Debug for Session {

@@ -1,3 +1,4 @@
+use outbox_core::log::Cursor;
 use outbox_core::{Settlement, StoreError, StoreErrorKind};
 use serde_json::json;
 
@@ -20,14 +21,7 @@ impl SqlStore {
         };
         let moved = !settlement.is_empty();
         let progress = lock(&session.progress).due(moved);
-        let mut params = session.own();
-        params.extend([
-            cursor.position.into(),
-            cursor.floor.into(),
-            Value::Text(cursor.snapshot),
-            ranges::write(&cursor.unsettled, self.dialect).into(),
-            i64::from(moved).into(),
-        ]);
+        let mut params = self.with_cursor(session, cursor, moved);
         let delivered_only =
             settlement.parked.is_empty() && settlement.unparked.is_empty() && settlement.dead.is_empty();
         let durable = !settlement.dead.is_empty();
@@ -56,10 +50,27 @@ impl SqlStore {
         Ok(())
     }
 
+    fn with_cursor(&self, session: &Session, cursor: Cursor, moved: bool) -> Vec<Value> {
+        let mut params = session.own();
+        params.extend([
+            cursor.position.into(),
+            cursor.floor.into(),
+            Value::Text(cursor.snapshot),
+            ranges::write(&cursor.unsettled, self.dialect).into(),
+            i64::from(moved).into(),
+        ]);
+        params
+    }
+
     pub(super) async fn give_up(&self, session: &Session) -> Result<(), StoreError> {
         let taken = session.settling.lock().await.take();
         let mut taken = taken.ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, "release"))?;
         let conn = &mut *taken;
+        let capped = Some(lock(&session.log)).filter(|log| log.is_capped()).map(|log| log.cursor());
+        if let Some(whole) = capped {
+            // So that a shutdown repeats nothing, however many keys it leaves waiting.
+            run(conn, &self.sql.settle, &self.with_cursor(session, whole, false)).await?;
+        }
         let progress = lock(&session.progress).due(false);
         let mut params = session.own();
         params.extend([Value::Int(progress.map(|p| p.0)), Value::Int(progress.map(|p| p.1))]);
