@@ -1,4 +1,8 @@
-//! Checkers for stores and transports of the transactional outbox: the delivery ledger.
+//! Conformance suites for stores and transports of the transactional outbox, and the delivery ledger.
+//!
+//! [`store_suite!`] and [`transport_suite!`] make a named test for every clause of the traits' contracts, from a harness
+//! that the implementor writes: see [`store`] and [`transport`]. The suites are tested themselves, with broken stores
+//! and transports that each fail exactly one clause.
 //!
 //! A [`Ledger`] is told what was committed and what was received, and answers with a [`Verdict`] on the promises of
 //! `outbox-core`:
@@ -25,9 +29,11 @@
 mod expected;
 mod ledger;
 pub mod store;
+mod suite;
 pub mod transport;
 mod verdict;
 
 pub use expected::Expected;
 pub use ledger::Ledger;
+pub use suite::{Case, Outcome, Passed, Seen};
 pub use verdict::{Inversion, Verdict};

@@ -12,15 +12,82 @@ use crate::{Batch, InvalidMessage, SeqSet, StoreError};
 /// The relay calls `fetch`, `read` and `settle` concurrently, each at most once at a time.
 ///
 /// # Contract
+/// `outbox-conformance` has a test for every clause: `store_suite!(Harness)`.
+///
+/// Writing, whatever its API:
+/// - `ATOMIC-1` A message can be handed out when its transaction has committed, and not before.
+/// - `ATOMIC-2` What was enqueued in a transaction that was rolled back is never handed out.
+/// - `ATOMIC-3` What was enqueued behind a savepoint that was rolled back is never handed out; the rest of its
+///   transaction is.
+/// - `ATOMIC-4` A message out of the limits is refused at enqueue with `InvalidMessage`; the transaction goes on.
+///
+/// Leases:
 /// - `LEASE-1` At most one lease per relay name is valid at any time; the store's own clock decides.
-/// - `LEASE-2` Every call with a lease that is no longer valid fails with [`StoreErrorKind::LeaseLost`] and changes nothing.
+/// - `LEASE-2` Every call with a lease that is no longer valid fails with `LeaseLost` and changes nothing.
 /// - `LEASE-3` A released name can be acquired at once.
-/// - `FETCH-1` Every committed message is handed out by `fetch` exactly once within a lease, unless it was settled before.
-/// - `FETCH-2` Of two messages of one key, the one whose enqueue began after the other's commit is handed out later.
-/// - `FETCH-3` After `acquire`, what an earlier lease handed out and did not settle is handed out before anything newer.
+/// - `LEASE-4` A lease that was not renewed for its length can be taken over by another owner.
+/// - `LEASE-5` The same owner can take its own lease over at once.
+/// - `LEASE-6` The epoch rises with every acquisition of a name.
+/// - `LEASE-7` `Held` tells at most the time that the lease still holds.
+/// - `LEASE-8` Leases of different names do not touch each other.
+///
+/// Handing out:
+/// - `FETCH-1` Every committed message is handed out by `fetch` exactly once within a lease, unless it was settled
+///   before.
+/// - `FETCH-2` Of two messages of one key, the one whose enqueue began after the other's commit is handed out later;
+///   those of one transaction keep their order.
+/// - `FETCH-3` After `acquire`, what an earlier lease handed out and did not settle is handed out before anything
+///   newer.
+/// - `FETCH-4` A batch holds at most `FetchLimits::messages`, ascending by `seq`.
+/// - `FETCH-5` A batch is empty only when nothing is left to hand out.
+/// - `FETCH-6` A message that commits late, when one with a later place was handed out, is handed out all the same.
+/// - `FETCH-7` A message that commits late, after a takeover, is handed out to the successor.
+///
+/// Where a relay starts, and what is its own:
+/// - `TOPIC-1` Only messages are handed out whose topic the request's filter matches.
+/// - `TOPIC-2` With `fan_out`, messages of other topics count as settled.
+/// - `START-1` A new name starts with the first message that is kept; one that was held goes on where it stood,
+///   whatever it asks for.
+/// - `START-2` With `StartAt::Now` a new name is handed out what commits from then on, also what was enqueued before,
+///   and nothing else.
+///
+/// Settling:
+/// - `READ-1` `read` gives the parked messages that it is asked for, whole; a number that no message has is left out.
 /// - `SETTLE-1` A settlement is applied as a whole or not at all, and renews the lease.
 /// - `SETTLE-2` What was settled is never handed out again; a parked message only by `read`.
 /// - `SETTLE-3` A settlement with dead letters is durable when `settle` returns.
+/// - `SETTLE-4` A settlement that is repeated changes nothing.
+///
+/// What is parked, and what is dead:
+/// - `PARK-1` `acquire` gives what is parked, ascending by `seq`, with key, attempts, last error and the time to the
+///   next attempt.
+/// - `PARK-2` Of a message that is parked again, the new figures count.
+/// - `PARK-3` What was unparked, parked in the store before or not, is parked no longer, and never handed out again.
+/// - `DEAD-1` A dead letter keeps the whole message and the reason.
+/// - `DEAD-2` A dead letter is parked no longer, and never handed out again.
+///
+/// What is kept of a message:
+/// - `KEEP-1` A payload is kept byte for byte, whatever its content type.
+/// - `KEEP-2` Topic, key, event type, content type and headers are kept as written, in any script; headers in any
+///   order.
+/// - `KEEP-3` The id is kept; what a message does not have stays absent.
+/// - `KEEP-4` `created_at` is the time of the transaction, by the store's clock.
+/// - `KEEP-5` Errors and reasons of any text are taken, and at least their first 1,000 characters kept, without NUL.
+///
+/// Signals, capabilities and calls:
+/// - `WAKE-1` Every source of `wakeups` that is waited for completes when a message was committed.
+/// - `WAKE-2` A signal that nobody waited for costs nothing.
+/// - `FAN-OUT-1` With `fan_out`, every relay name is handed out every message, and settles for itself alone.
+/// - `REPLAY-1` With `replay`, a new relay name is handed out what others have settled.
+/// - `RETENTION-1` With `retention`, what every relay name has settled can be deleted, and nothing else.
+/// - `SEQUENCE-1` When the messages' sequence began anew, `acquire` fails with `SequenceWentBack`.
+/// - `CALL-1` `fetch`, `read` and `settle` may run at the same time, each of them once.
+/// - `CALL-2` A call that was dropped half-way leaves the name free to be acquired.
+/// - `CAPABILITY-1` `capabilities` declares all of `fan_out`, `replay` and `retention` that the store can do.
+///
+/// A lease is valid until it is released or the name is acquired again; whether one that has expired, and that nobody
+/// took, can still be used and so renewed is the store's choice. A store may remember what is unsettled as at least 64
+/// ranges: what was settled between more of them may come again after a takeover.
 ///
 /// # Errors
 /// [`is_transient`](StoreError::is_transient) errors are retried by the relay; `LeaseLost` makes it acquire anew. After
@@ -28,8 +95,6 @@ use crate::{Batch, InvalidMessage, SeqSet, StoreError};
 ///
 /// # Cancel safety
 /// A call whose future was dropped may have been applied. The relay drops one only together with the lease.
-///
-/// [`StoreErrorKind::LeaseLost`]: crate::StoreErrorKind::LeaseLost
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
     /// What this store can do.
@@ -218,7 +283,7 @@ pub struct Settlement {
     pub delivered: SeqSet,
     /// To be kept for a later attempt. A message may be parked again with new figures.
     pub parked: Vec<ParkedMessage>,
-    /// Delivered, and parked before.
+    /// Delivered, and parked before, if only in the relay's memory.
     pub unparked: Vec<i64>,
     /// Given up on, parked before or not.
     pub dead: Vec<DeadLetter>,

@@ -18,16 +18,42 @@ use crate::{Batch, BoxError};
 /// Carries messages to a broker, and says of each what became of it.
 ///
 /// # Contract
-/// - `CONFIRM-1` [`delivered`](Outcomes::delivered) is said only on the broker's own acknowledgement of that message.
-/// - `CONFIRM-2` [`reject`](Outcomes::reject) is said only of a message that this broker can never store.
-/// - `CONFIRM-3` Everything else is [`unknown`](Outcomes::unknown), and so is a message nothing was said of when
-///   `publish` returns, is cancelled or panics. What is said later is ignored.
-/// - `ORDER-1` With [`KeyOrder::OneInFlight`] nothing: a key is never twice in what was handed over and not answered.
-/// - `ORDER-2` With [`KeyOrder::Gapless`] messages are stored in the order handed over, the order in which the
-///   `publish` futures are first polled; and if a message is `unknown`, no later one of its key is stored afterwards.
-/// - `LIMITS-1` A message over [`TransportCapabilities::limits`] never reaches `publish`: the relay makes it a dead letter.
+/// - `CONFIRM-1` `delivered` is said only on the broker's own acknowledgement of that message: what is delivered is
+///   stored.
+/// - `CONFIRM-2` `reject` is said only of a message that this broker can never store, `destination` only of a topic
+///   that it does not have or refuses: a broker that cannot be reached is neither.
+/// - `CONFIRM-3` Everything else is `unknown`, a lost reply above all, and can be sent again. So is a message nothing
+///   was said of when `publish` returns, is cancelled or panics; what is said later is ignored.
+/// - `CONFIRM-4` A message that the broker refuses is refused with the reason and costs only itself: its neighbours are
+///   delivered, at the latest when they are sent again.
+/// - `CONFIRM-5` Several `publish` calls run at once; what is said in each is about its own messages.
+/// - `CONTENT-1` The payload is stored byte for byte, an empty one too.
+/// - `CONTENT-2` The message id is stored as it is, where consumers find it to deduplicate by.
+/// - `CONTENT-3` Topic, key, event type and content type are stored as they are; no key is not an empty key.
+/// - `CONTENT-4` The headers are stored, names and values as they are.
+/// - `DEDUP-1` A message that is sent again within the declared `dedup_window` is stored once.
+/// - `ORDER-1` A message that is handed over after another of its key was delivered is stored behind it. With
+///   `KeyOrder::OneInFlight` that is all: the relay hands over the next of a key only then.
+/// - `ORDER-2` With `KeyOrder::Gapless` messages are stored in the order handed over: the order in which the `publish`
+///   futures are first polled, and within a batch its own.
+/// - `ORDER-3` With `KeyOrder::Gapless`, if a message is `unknown`, no later one of its key that was handed over is
+///   stored before it was sent again.
+/// - `LIMITS-1` A message over the declared `limits` never reaches `publish`: the relay makes it a dead letter.
+/// - `LIMITS-2` A message within the declared `limits` is stored, at the very bound of each too.
+/// - `LIMITS-3` Whatever a message contains, `publish` does not panic or hang: the message is stored as it is, or
+///   refused with the reason, and its neighbours are delivered.
+/// - `RECOVER-1` When connections are cut, what was not delivered can be sent again by the same transport, and the
+///   order of each key's first copies is kept.
+/// - `RECOVER-2` When the broker comes back after an outage, the same transport delivers again by itself.
+/// - `RECOVER-3` A transport is made while its broker is absent, and delivers when it is there.
+/// - `CANCEL-1` A `publish` may be dropped at any time, such as at the relay's deadline: the transport stays usable,
+///   and what was handed over arrives as a duplicate at most, in order.
+/// - `CLOSE-1` `close` after the last `publish` loses nothing, and may be called again.
+/// - `CLOSE-2` After `close` nothing is said to be delivered that is not stored.
+/// - `DECLARE-1` `capabilities` says the same whenever it is asked.
 ///
-/// Several `publish` calls run at once. The relay bounds each by its publish deadline, then drops the future.
+/// The relay bounds each `publish` by its deadline, then drops the future. `outbox-conformance` has a test for every
+/// clause.
 ///
 /// # Example
 /// ```
