@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqlitePool};
-use testkit::{Kafka, eventually};
+use testkit::{Kafka, Proxy, eventually, free_port};
 
 const WRITERS: u64 = 4;
 const MESSAGES: u64 = 5_000;
@@ -25,7 +25,11 @@ const SETTINGS: &str = "lease_seconds = 4\npublish_deadline_seconds = 2\nbatch =
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_of_the_relay_lose_nothing_invent_nothing_and_keep_the_order() {
     let mut chance = chance();
-    let kafka = Kafka::shared().await;
+    let port = free_port();
+    let kafka = Kafka::own_behind(port).await;
+    // So that much is on its way at any time.
+    let way = Proxy::start_on(port, format!("127.0.0.1:{}", kafka.direct_port())).await;
+    way.delay(Duration::from_millis(40));
     let topic = kafka.topic("orders", 3).await;
     let directory = Directory::new();
     let file = directory.file("shop.db");
@@ -42,11 +46,10 @@ async fn kills_of_the_relay_lose_nothing_invent_nothing_and_keep_the_order() {
             tokio::spawn(write(pool.clone(), outbox.clone(), topic.clone(), notes.clone(), chance))
         })
         .collect();
-    let mut moments: Vec<u64> = (0..3).map(|_| chance.random_range(MESSAGES / 20..MESSAGES * 9 / 10)).collect();
-    moments.sort_unstable();
+    let moments = [1, 2, 3].map(|part| MESSAGES * part / 5 + chance.random_range(0..MESSAGES / 5));
     let mut relay = config.relay();
-    for moment in &moments {
-        notes.reached(*moment).await;
+    for moment in moments {
+        notes.reached(moment).await;
         relay.kill9();
         let status = relay.wait(SOON).await;
         assert_eq!(status.signal(), Some(9), "the relay ended by itself:\n{}", relay.output());
