@@ -1,0 +1,4 @@
+//! The suite.
+mod harness;
+
+outbox_conformance::transport_suite!(harness::WebhookHarness);
