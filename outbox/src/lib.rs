@@ -8,6 +8,7 @@
 //! | `sqlx-postgres` | `outbox::sqlx::Postgres` |
 //! | `sqlx-sqlite` | `outbox::sqlx::Sqlite` |
 //! | `kafka` | `outbox::kafka::KafkaTransport` |
+//! | `kafka-ssl` | the same with TLS and SASL/SCRAM, with the system's OpenSSL |
 
 pub use outbox_core::*;
 
