@@ -209,7 +209,9 @@ async fn a_message_that_makes_the_transport_panic_becomes_a_dead_letter_alone() 
         assert_eq!(dead.len(), 1);
         assert_eq!((dead[0].0.payload.as_ref(), dead[0].1.as_str()), (b"100".as_slice(), "the transport panicked"));
         let stats = relay.handle().stats();
-        assert_eq!((stats.failed, stats.outages), (3, 0), "only its own attempts are counted");
+        // Its own attempts; where many of a key are in flight, also one of each key beside it.
+        assert!((3..=if order == KeyOrder::Gapless { 5 } else { 3 }).contains(&stats.failed), "{stats:?}");
+        assert_eq!(stats.outages == 0, order == KeyOrder::OneInFlight, "only there it is found in the publish itself");
     }
 }
 

@@ -51,9 +51,9 @@ pub(crate) const STATEMENTS: Text = Text {
             on conflict (relay) do update set token = excluded.token, server = excluded.server, tab = excluded.tab, \
                 filenode = excluded.filenode) \
         select epoch, position, floor, snapshot::text, unsettled::text from own",
-    standing: "select greatest(0, extract(epoch from expires_at - now()) * 1000)::int8, (owner is null)::int::int8, \
+    standing: "select greatest(0, extract(epoch from expires_at - now()) * 1000)::int8, epoch, \
                exists (select from outbox_incarnation i where i.relay = r.relay and {VALID})::int::int8, \
-               (extract(epoch from lease) * 1000)::int8 \
+               (extract(epoch from lease) * 1000)::int8, pg_postmaster_start_time()::text \
         from outbox_relay r where relay = $1",
     parked: "select seq, key, attempts::int8, greatest(0, extract(epoch from next_attempt_at - now()) * 1000)::int8, \
                last_error \

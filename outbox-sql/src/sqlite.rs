@@ -30,7 +30,7 @@ pub(crate) const STATEMENTS: Text = Text {
             expires_at = {NOW} + $4 * 1000 \
         where relay = $1 and (owner is null or owner = $2 or expires_at < {NOW}) \
         returning epoch, position, floor, null, unsettled",
-    standing: "select max(0, coalesce(expires_at, 0) - {NOW}) / 1000, owner is null, 1, lease \
+    standing: "select max(0, coalesce(expires_at, 0) - {NOW}) / 1000, epoch, 1, lease, '' \
         from outbox_relay where relay = $1",
     parked: "select seq, key, attempts, max(0, (next_attempt_at - {NOW}) / 1000), last_error \
         from outbox_parked where relay = $1 order by seq",

@@ -18,7 +18,7 @@ pub(crate) struct Statements<S, L> {
     pub(crate) sequence: S,
     /// `$1` relay, `$2` owner, `$3` token, `$4` lease in ms, `$5` topics as JSON, `$6` 1: no token has to be there.
     pub(crate) acquire: S,
-    /// `$1` relay. Gives: ms to expiry, 1 if released, 1 if a valid token is there, lease in ms.
+    /// `$1` relay. Gives: ms to expiry, epoch, 1 if a valid token is there, lease in ms, start of the server.
     pub(crate) standing: S,
     /// `$1` relay.
     pub(crate) parked: S,

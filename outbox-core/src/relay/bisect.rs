@@ -11,9 +11,15 @@ use crate::transport::Outcome;
 use crate::{Batch, Outcomes, Transport};
 
 /// Publishes the batch; a panic is caught.
-pub(super) async fn publish(transport: &dyn Transport, batch: &Batch, out: &Outcomes) {
+///
+/// `alone`: no other publish holds messages of its keys. Else nothing of it is published again here, where it would come
+/// behind those: it is unknown, and the machine tries single messages as after an outage.
+pub(super) async fn publish(transport: &dyn Transport, batch: &Batch, alone: bool, out: &Outcomes) {
     if caught(transport, batch.clone(), out).await {
         return;
+    }
+    if !alone && batch.len() > 1 {
+        return tracing::error!(messages = batch.len(), "the transport panicked; its messages are tried singly");
     }
     tracing::error!(messages = batch.len(), "the transport panicked; what it left unsaid is tried in halves");
     // Nothing of a key passes an earlier message of it that was not delivered.

@@ -66,7 +66,7 @@ impl RelayBuilder {
         self
     }
 
-    /// How long a shutdown may take. Default 30 s.
+    /// How long a shutdown may take. Default 30 s; at least the publish deadline.
     pub fn drain_deadline(mut self, deadline: Duration) -> Self {
         self.policy.drain_deadline = deadline;
         self
@@ -129,6 +129,8 @@ impl RelayBuilder {
         let deadline = p.publish_deadline;
         require("publish deadline", &deadline, deadline >= Duration::from_millis(10), "give at least 10 ms")?;
         require("lease", &p.lease, p.lease >= deadline * 2, "give at least twice the publish deadline")?;
+        let drain = p.drain_deadline;
+        require("drain deadline", &drain, drain >= deadline, "give at least the publish deadline")?;
         require("max_attempts", &p.max_attempts, (1..=1_000_000).contains(&p.max_attempts), "give 1 to 1,000,000")?;
         for (setting, b) in [("retry", p.retry), ("outage", p.outage), ("poll", p.poll)] {
             let fits = b.first >= Duration::from_millis(1) && b.first <= b.max;

@@ -19,8 +19,8 @@ pub(crate) enum Action {
     Fetch(usize),
     /// Ends in [`Machine::reread`].
     Read(Vec<i64>),
-    /// Ends in [`Machine::published`].
-    Publish(u64, Batch),
+    /// Ends in [`Machine::published`]. `alone`: no other publish holds messages of its keys.
+    Publish { id: u64, batch: Batch, alone: bool },
     /// Ends in [`Machine::settled`].
     Settle(Settlement),
 }
@@ -60,6 +60,9 @@ pub(crate) struct Machine {
     /// Others failed as well since something was delivered: it is an outage.
     others_failed: bool,
     parking: Parking,
+    /// The highest of what was parked at the takeover, until all before it that is not settled was handed out: that may
+    /// be of the same key, and goes first.
+    parked_before: Option<i64>,
     plan: Plan,
     breaker: Breaker,
     /// Handed out once with an unknown end: they may still arrive.
@@ -118,6 +121,7 @@ impl Machine {
         asked: Instant,
         now: Instant,
     ) -> Self {
+        let parked_before = parked.iter().map(|p| p.seq).max();
         let parking = Parking::load(parked, policy.max_attempts, now);
         let key = |lane| match lane {
             Lane::Key(hash) => Some((hash, Key { state: KeyState::Parked, waiting: VecDeque::new() })),
@@ -150,6 +154,7 @@ impl Machine {
             draining: false,
             counts: Counts::default(),
             parking,
+            parked_before,
             policy,
         }
     }
@@ -192,8 +197,8 @@ impl Machine {
     /// When [`next`](Self::next) may have something to do although nothing happened.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let fetch = self.may_fetch().then_some(self.fetch_at);
-        let parked =
-            if self.breaker.is_closed() && !self.reading && !self.draining { self.parking.next_due() } else { None };
+        let retries = self.breaker.is_closed() && !self.reading && !self.draining && self.parked_before.is_none();
+        let parked = if retries { self.parking.next_due() } else { None };
         let probe = self.breaker.probe_at();
         [fetch, parked, probe, self.plan.due(self.hurry())].into_iter().flatten().min()
     }
@@ -217,7 +222,8 @@ impl Machine {
         let room = self.window.messages + self.policy.batch <= self.policy.window_messages
             && self.window.bytes < self.policy.window_bytes;
         let once = self.mode == Mode::Once && self.fetched_once;
-        !self.fetching && !self.draining && !once && room && self.parking.len() < self.policy.max_parked
+        let few = self.parking.len() < self.policy.max_parked || self.parked_before.is_some();
+        !self.fetching && !self.draining && !once && room && few
     }
 
     /// Whether settling sooner lets work go on.

@@ -131,6 +131,11 @@ impl Parking {
         self.messages.get(&seq).is_some_and(|m| self.head(m.lane) == Some(seq))
     }
 
+    /// Whether some of it is read or in flight again.
+    pub(crate) fn is_retrying(&self, lane: Lane) -> bool {
+        self.lanes.get(&lane).is_some_and(|queue| queue.retrying)
+    }
+
     /// The first of a lane.
     pub(crate) fn first_of(&self, lane: Lane) -> Option<i64> {
         self.head(lane)

@@ -66,12 +66,16 @@ impl Session<'_> {
             tokio::select! {
                 biased;
                 () = &mut *stop, if drain_until.is_none() => {
-                    drain_until = Some(now + self.shared.policy.drain_deadline);
+                    drain_until = Some(clock::now() + self.shared.policy.drain_deadline);
                     self.machine.drain();
                 }
                 Some(done) = running.next(), if !running.is_empty() => {
                     if let Err(e) = self.finish(done, &mut running) {
                         self.outlast(running).await;
+                        if !e.is_transient() {
+                            // Nothing is in flight, and nobody waits for a lease that is of no use.
+                            _ = self.shared.store.release(&self.lease).await;
+                        }
                         return Err(e);
                     }
                 }
@@ -92,9 +96,9 @@ impl Session<'_> {
                 Done::Read(seqs, read)
             }
             .boxed(),
-            Action::Publish(id, batch) => {
+            Action::Publish { id, batch, alone } => {
                 let deadline = self.shared.policy.publish_deadline;
-                handed_over(publish(self.shared.transport.clone(), id, batch, deadline).boxed())
+                handed_over(publish(self.shared.transport.clone(), id, batch, alone, deadline).boxed())
             }
             Action::Settle(settlement) => async move { Done::Settled(store.settle(&lease, &settlement).await) }.boxed(),
         }
@@ -170,9 +174,9 @@ fn handed_over(mut publish: BoxFuture<'static, Done>) -> BoxFuture<'static, Done
 }
 
 /// Bounds a publish: what was not said by then is unknown.
-async fn publish(transport: Arc<dyn Transport>, id: u64, batch: Batch, deadline: Duration) -> Done {
+async fn publish(transport: Arc<dyn Transport>, id: u64, batch: Batch, alone: bool, deadline: Duration) -> Done {
     let outcomes = Outcomes::new(batch.len());
-    if timeout(deadline, bisect::publish(&*transport, &batch, &outcomes)).await.is_err() {
+    if timeout(deadline, bisect::publish(&*transport, &batch, alone, &outcomes)).await.is_err() {
         tracing::warn!(?deadline, "the transport did not answer within the publish deadline");
     }
     outcomes.close();

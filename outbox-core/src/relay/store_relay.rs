@@ -15,7 +15,7 @@ use crate::{AcquireRequest, Acquired, Store, StoreError, Transport, clock};
 
 /// Waits between attempts to reach a database that is away.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5), jitter: true };
-/// At most this long between two looks at a lease that another process holds.
+/// At most this long, and at least a fiftieth of it, between two looks at a lease that another process holds.
 const STANDBY: Duration = Duration::from_secs(1);
 
 /// A relay from one store to one transport. Cheap to clone.
@@ -70,10 +70,20 @@ impl StoreRelay {
     ) -> Result<Step, StoreError> {
         let shared = &*self.0;
         let asked = clock::now();
+        let mut acquiring = shared.store.acquire(&shared.request);
         let acquired = tokio::select! {
             biased;
-            acquired = shared.store.acquire(&shared.request) => acquired?,
-            () = &mut *stop => return Ok(Step::Stopped),
+            acquired = &mut acquiring => acquired?,
+            () = &mut *stop => {
+                // It may have the lease by now, and a successor must not wait for that to expire.
+                let give_back = async {
+                    if let Ok(Acquired::Yes(lease, _)) = acquiring.await {
+                        _ = shared.store.release(&lease).await;
+                    }
+                };
+                _ = timeout(shared.policy.drain_deadline, give_back).await;
+                return Ok(Step::Stopped);
+            }
         };
         let (lease, parked) = match acquired {
             Acquired::Yes(lease, parked) => (lease, parked),
@@ -123,7 +133,7 @@ impl StoreRelay {
                         self.0.tell(&RelayEvent::Standby);
                     }
                     failures = 0;
-                    wait.min(STANDBY)
+                    wait.clamp(STANDBY / 50, STANDBY)
                 }
                 Err(e) if e.is_transient() => {
                     standing_by = false;
@@ -134,7 +144,7 @@ impl StoreRelay {
                 }
                 Err(e) => return Err(self.fatal(e)),
             };
-            if timeout(wait, stop.clone()).await.is_ok() {
+            if timeout(wait, stopped.clone()).await.is_ok() {
                 return Ok(false);
             }
         }

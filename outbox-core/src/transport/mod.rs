@@ -36,8 +36,8 @@ use crate::{Batch, BoxError};
 ///   `KeyOrder::OneInFlight` that is all: the relay hands over the next of a key only then.
 /// - `ORDER-2` With `KeyOrder::Gapless` messages are stored in the order handed over: the order in which the `publish`
 ///   futures are first polled, and within a batch its own.
-/// - `ORDER-3` With `KeyOrder::Gapless`, if a message is `unknown`, no later one of its key that was handed over is
-///   stored before it was sent again.
+/// - `ORDER-3` With `KeyOrder::Gapless`, if a message is `unknown`, or its `destination` failed, no later one of its
+///   key and topic is stored before it was sent again, until every `publish` that was under way has returned.
 /// - `LIMITS-1` A message over the declared `limits` never reaches `publish`: the relay makes it a dead letter.
 /// - `LIMITS-2` A message within the declared `limits` is stored, at the very bound of each too.
 /// - `LIMITS-3` Whatever a message contains, `publish` does not panic or hang: the message is stored as it is, or
@@ -52,7 +52,8 @@ use crate::{Batch, BoxError};
 /// - `CLOSE-2` After `close` nothing is said to be delivered that is not stored.
 /// - `DECLARE-1` `capabilities` says the same whenever it is asked.
 ///
-/// The relay bounds each `publish` by its deadline, then drops the future. `outbox-conformance` has a test for every
+/// The relay polls each `publish` once when it decides on it, before it looks at the outcome of any other, and bounds it
+/// by its deadline, then drops the future. `outbox-conformance` has a test for every
 /// clause.
 ///
 /// # Example

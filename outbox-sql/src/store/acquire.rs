@@ -6,10 +6,10 @@ use outbox_core::log::{Cursor, Log, Scan};
 use outbox_core::{AcquireRequest, Acquired, Lease, ParkedMessage, StartAt, StoreError, StoreErrorKind, clock};
 
 use super::session::{Reader, Session, own};
-use super::{PATIENCE, SqlStore, lock};
+use super::{Era, PATIENCE, SqlStore, lock};
 use crate::driver::Note;
 use crate::migrate::check;
-use crate::{Connection, Rows, Value, ranges};
+use crate::{Connection, Dialect, Rows, Value, ranges};
 
 impl SqlStore {
     pub(super) async fn try_acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
@@ -22,11 +22,11 @@ impl SqlStore {
                 check(&mut *conn, &self.sql).await?;
                 // Whatever the pool's options say: a crash must not undo an epoch.
                 conn.script(&self.sql.durable).await?;
-                let now = i64::from(request.start == StartAt::Now);
-                conn.query(&self.sql.ensure, &[relay.into(), now.into()]).await?;
                 conn
             }
         };
+        let now = i64::from(request.start == StartAt::Now);
+        conn.query(&self.sql.ensure, &[relay.into(), now.into()]).await?;
         let sequence = self.check_sequence(&mut *conn, relay, None).await?;
         let token = self.new_token(request);
         let waited = self.waited(&mut *conn, request).await?;
@@ -73,6 +73,10 @@ impl SqlStore {
         let rows = conn.query(&self.sql.sequence, &[relay.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let (last, now) = (row[0].int().unwrap_or(0), row[2].int());
+        if known.is_some() && self.dialect == Dialect::Postgres && row[3].int().is_none() {
+            // Another database than the one that this was read from: the next fetch learns that.
+            return Ok(now);
+        }
         let (position, then) = known.unwrap_or((row[1].int().unwrap_or(0), row[3].int()));
         let another = matches!((now, then), (Some(now), Some(then)) if now != then);
         if last >= position && !another {
@@ -98,7 +102,10 @@ impl SqlStore {
             tokenless.remove(&request.relay);
             return Ok(Some(Duration::ZERO));
         }
-        let since = *tokenless.entry(request.relay.clone()).or_insert_with(clock::now);
+        // A second crash, or a holder since then, begins the wait anew.
+        let known = tokenless.get(&request.relay).filter(|(_, era)| *era == standing.era).map(|(since, _)| *since);
+        let since = known.unwrap_or_else(clock::now);
+        tokenless.insert(request.relay.clone(), (since, standing.era));
         let left = standing.lease.max(request.lease).saturating_sub(clock::now().saturating_duration_since(since));
         Ok((!left.is_zero()).then_some(left))
     }
@@ -108,7 +115,8 @@ impl SqlStore {
         let row = rows.first().map(Vec::as_slice).unwrap_or_default();
         let int = |i: usize| row.get(i).and_then(Value::int).unwrap_or(0);
         let millis = |i| Duration::from_millis(u64::try_from(int(i)).unwrap_or(0));
-        Ok(Standing { expires_in: millis(0), valid: int(2) == 1, lease: millis(3) })
+        let server = row.get(4).and_then(Value::text).unwrap_or_default().to_owned();
+        Ok(Standing { expires_in: millis(0), valid: int(2) == 1, lease: millis(3), era: (int(1), server) })
     }
 
     fn cursor(&self, row: &[Value]) -> Result<Cursor, StoreError> {
@@ -181,6 +189,7 @@ struct Standing {
     /// Whether the incarnation is of this database as it runs now.
     valid: bool,
     lease: Duration,
+    era: Era,
 }
 
 pub(super) fn unexpected(what: impl ToString) -> StoreError {

@@ -23,6 +23,9 @@ use crate::{Connection, Dialect, Driver, Names, Signal};
 /// A statement of a database that does not answer is given up after this time, or a third of the lease.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// An epoch of a relay name, and when the server that told it was started.
+type Era = (i64, String);
+
 /// Messages in a SQL database, read over connections of its own.
 #[derive(Debug)]
 pub struct SqlStore {
@@ -32,8 +35,8 @@ pub struct SqlStore {
     signal: Signal,
     /// What is remembered under each lease.
     sessions: Mutex<HashMap<String, Arc<Session>>>,
-    /// Since when no valid incarnation of a relay name was seen.
-    tokenless: Mutex<HashMap<String, Instant>>,
+    /// Since when no valid incarnation of a relay name was seen, and in which era: epoch and start of the server.
+    tokenless: Mutex<HashMap<String, (Instant, Era)>>,
     /// Connections of relays that stand by.
     standby: tokio::sync::Mutex<HashMap<String, Box<dyn Connection>>>,
 }

@@ -14,6 +14,8 @@ impl Machine {
         self.fetching = false;
         self.fetched_once = true;
         self.drained = batch.is_empty();
+        let last = batch.len().checked_sub(1).map(|i| batch.get(i).seq());
+        self.parked_before = self.parked_before.filter(|top| last.is_some_and(|last| last <= *top));
         if batch.is_empty() {
             self.empty_fetches = self.empty_fetches.saturating_add(1);
             self.fetch_at = now + self.policy.poll.after(self.empty_fetches, 0);
@@ -118,7 +120,8 @@ impl Machine {
         let id = self.next_flight;
         self.next_flight += 1;
         self.flights.insert(id, Flight { batch: batch.clone(), parked });
-        Action::Publish(id, batch)
+        let alone = parked || self.order == KeyOrder::OneInFlight;
+        Action::Publish { id, batch, alone }
     }
 
     /// One message, of another key each time.
@@ -145,11 +148,8 @@ impl Machine {
         }
     }
 
-    /// What the outage gave back takes its place in front again.
+    /// What the outage gave back takes its place in front again; what has to wait since it was made ready does.
     fn unstall(&mut self, now: Instant) {
-        if self.stalled.is_empty() {
-            return;
-        }
         let mut slots: Vec<Slot> = std::mem::take(&mut self.stalled).into_values().collect();
         slots.extend(self.ready.drain(..).flat_map(|b| (0..b.len()).map(move |i| b.slot(i))));
         slots.sort_by_key(Slot::seq);
@@ -159,7 +159,7 @@ impl Machine {
 
     /// Parked messages whose time has come: given up, or read again.
     pub(super) fn next_retry(&mut self, now: Instant) -> Option<Action> {
-        if !self.may_publish(now) || !self.breaker.is_closed() {
+        if !self.may_publish(now) || !self.breaker.is_closed() || self.parked_before.is_some() {
             return None;
         }
         for seq in self.parking.take_exhausted(now) {

@@ -40,12 +40,18 @@ impl Machine {
         }
         // A retry that fails while a later publish is answered fails by itself.
         let alone = parked && self.last_good > Some(id);
-        let answered = delivered || said.contains(&Outcome::Panicked);
-        let outage = !answered && !alone && said.iter().any(|o| matches!(o, Outcome::Unknown(_)));
+        let answered = delivered || said.iter().any(|o| matches!(o, Outcome::Destination(_)));
+        // A panic says nothing of the broker; what waited behind it in its key was not tried.
+        let all = || batch.iter().map(|m| m.key_hash()).zip(&said);
+        let panicked: Vec<u64> = all().filter(|(_, o)| **o == Outcome::Panicked).filter_map(|(key, _)| key).collect();
+        let behind = |key: Option<u64>| key.is_some_and(|key| panicked.contains(&key));
+        let silent = all().any(|(key, o)| matches!(o, Outcome::Unknown(_)) && !behind(key));
+        let outage = !answered && !alone && silent;
         if outage {
             self.counts.outages += u64::from(self.breaker.is_closed());
             self.others_failed |= !parked;
-            let heads = batch.iter().map(|m| m.seq()).filter(|seq| self.parking.is_head(*seq));
+            let unknown = batch.iter().zip(&said).filter(|(_, o)| matches!(o, Outcome::Unknown(_)));
+            let heads = unknown.map(|(m, _)| m.seq()).filter(|seq| self.parking.is_head(*seq));
             self.suspects = if self.others_failed { Vec::new() } else { heads.collect() };
             self.breaker.failed(now, &mut self.random);
         } else {
@@ -88,7 +94,9 @@ impl Machine {
         self.others_failed = false;
         let suspects = std::mem::take(&mut self.suspects);
         for seq in suspects.into_iter().filter(|_| !parked) {
-            let Some(mut parked) = self.parking.get(seq).cloned() else { continue };
+            // Of one that is tried again already, that attempt will tell.
+            let idle = |p: &&Parked| !self.parking.is_retrying(p.lane);
+            let Some(mut parked) = self.parking.get(seq).filter(idle).cloned() else { continue };
             self.counts.failed += 1;
             parked.attempts += 1;
             parked.exhausted = parked.attempts >= self.policy.max_attempts;
