@@ -1,6 +1,6 @@
 use crate::clock::Clock;
 use crate::process::{cargo, run as run_command};
-use crate::{Result, features, lean, setup, suites};
+use crate::{Result, features, lean, setup, sim, suites};
 
 /// Everything that must hold on main, the cheap first; ends at the first failure.
 pub(crate) fn run() -> Result {
@@ -8,6 +8,7 @@ pub(crate) fn run() -> Result {
     clock.step("format", || run_command(&mut cargo(["fmt", "--all", "--check"])))?;
     clock.step("setup", setup::run)?;
     clock.step("test", suites::run_all)?;
+    clock.step("sim", sim::check)?;
     clock.step("clippy", || {
         let everything = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
         run_command(&mut cargo(everything))

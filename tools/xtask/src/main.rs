@@ -9,6 +9,7 @@ mod features;
 mod lean;
 mod process;
 mod setup;
+mod sim;
 mod suites;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   setup                          install, start and build what the tests need; quick when all is there
   test [SUITE...] [-- ARG...]    the tests, after setup; ARG... goes to the test programs
   ci                             everything that must hold on main
+  sim --seeds N [--seed S]       the simulation; --seed replays one history
   bench NAME                     a benchmark, after setup
   clean                          remove the tests' containers, also the shared servers
 ";
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["test", rest @ ..] => suites::run(rest),
         ["ci"] => ci::run(),
+        ["sim", rest @ ..] => sim::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["clean"] => containers::clean(),
         [] | ["help" | "--help" | "-h"] => {

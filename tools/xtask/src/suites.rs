@@ -8,8 +8,8 @@ struct Suite {
     about: &'static str,
     /// Whether it needs servers and the built programs: then there is a setup before, and a sweep on both sides.
     servers: bool,
-    /// What `cargo test` gets.
-    args: &'static [&'static str],
+    /// What cargo gets, command after command.
+    commands: &'static [&'static [&'static str]],
 }
 
 const SUITES: &[Suite] = &[
@@ -17,13 +17,31 @@ const SUITES: &[Suite] = &[
         name: "all",
         about: "every test of every crate (the default)",
         servers: true,
-        args: &["--workspace", "--all-features"],
+        commands: &[&["test", "--workspace", "--all-features"]],
     },
     Suite {
         name: "fast",
         about: "what needs no server: the core, the SQL engine, the checkers",
         servers: false,
-        args: &["--package", "outbox-core", "--package", "outbox-sql", "--package", "outbox-conformance"],
+        commands: &[&[
+            "test",
+            "--package",
+            "outbox-core",
+            "--package",
+            "outbox-sql",
+            "--package",
+            "outbox-conformance",
+        ]],
+    },
+    Suite {
+        name: "mutants",
+        about: "broken stores, transports and protocols: which clause or seed catches each",
+        servers: false,
+        commands: &[
+            &["test", "--package", "outbox-conformance", "--test", "store_mutants", "--", "--nocapture"],
+            &["test", "--package", "outbox-conformance", "--test", "transport_mutants", "--", "--nocapture"],
+            &["run", "--quiet", "--release", "--package", "sim", "--", "--mutants"],
+        ],
     },
 ];
 
@@ -66,10 +84,13 @@ fn test(suites: &[&Suite], servers: bool, extra: &[&str]) -> Result {
         // As users get them, and once: otherwise each test program that runs them would ask cargo again.
         run_command(&mut cargo(["build", "--package", "outbox-cli", "--package", "quickstart"]))?;
     }
-    let tested = suites.iter().try_for_each(|suite| {
-        let mut test = cargo(["test"]);
-        test.args(suite.args).arg("--").args(extra);
-        if suite.servers {
+    let commands = suites.iter().flat_map(|suite| suite.commands.iter().map(|args| (suite.servers, *args)));
+    let tested = commands.into_iter().try_for_each(|(servers, args)| {
+        let mut test = cargo(args.iter().copied());
+        if !extra.is_empty() {
+            test.args((!args.contains(&"--")).then_some("--")).args(extra);
+        }
+        if servers {
             test.env("OUTBOX_TEST_REQUIRED", "1").env("OUTBOX_TEST_BIN", program("outbox")?);
         }
         run_command(&mut test)
