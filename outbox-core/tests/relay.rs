@@ -211,7 +211,6 @@ async fn a_message_that_makes_the_transport_panic_becomes_a_dead_letter_alone() 
         let stats = relay.handle().stats();
         // Its own attempts; where many of a key are in flight, also one of each key beside it.
         assert!((3..=if order == KeyOrder::Gapless { 5 } else { 3 }).contains(&stats.failed), "{stats:?}");
-        assert_eq!(stats.outages == 0, order == KeyOrder::OneInFlight, "only there it is found in the publish itself");
     }
 }
 
