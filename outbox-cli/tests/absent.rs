@@ -11,10 +11,11 @@ use testkit::{Proxy, eventually};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_waits_for_a_kafka_that_is_not_there_yet() {
     let shop = Shop::open().await;
-    let proxy = Proxy::start(shop.kafka.bootstrap()).await;
+    let proxy = Proxy::start(shop.kafka.bootstrap()).await.expect("a free port");
     proxy.refuse();
     shop.write(0..100).await;
-    let config = Config::relay_of(&shop.url, &proxy.addr(), "lease_seconds = 4\npublish_deadline_seconds = 1");
+    let config =
+        Config::relay_of(&shop.url, &proxy.addr().to_string(), "lease_seconds = 4\npublish_deadline_seconds = 1");
     let mut relay = config.active_relay().await;
     relay.wait_line("Outage", SOON).await;
     // For a while: the log tells of each publish that was not answered.
@@ -37,10 +38,10 @@ async fn a_relay_waits_for_a_kafka_that_is_not_there_yet() {
 async fn a_relay_waits_for_a_database_that_is_not_there_yet() {
     let shop = Shop::open().await;
     let server = shop.url.split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("host and port");
-    let proxy = Proxy::start(server).await;
+    let proxy = Proxy::start(server).await.expect("a free port");
     proxy.refuse();
     shop.write(0..100).await;
-    let config = Config::relay_of(&at(&shop.url, &proxy.addr()), shop.kafka.bootstrap(), "");
+    let config = Config::relay_of(&at(&shop.url, &proxy.addr().to_string()), shop.kafka.bootstrap(), "");
     let mut relay = config.relay();
     relay.wait_line("the database is not available", SOON).await;
     proxy.heal();

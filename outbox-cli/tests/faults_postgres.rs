@@ -35,7 +35,7 @@ async fn crashes_of_everything_lose_nothing_invent_nothing_and_keep_the_order() 
     let mut chance = chance();
     let port = free_port();
     let (server, kafka) = tokio::join!(testkit::Postgres::own(), Kafka::own_behind(port));
-    let way = Proxy::start_on(port, format!("127.0.0.1:{}", kafka.direct_port())).await;
+    let way = Proxy::start_on(port, format!("127.0.0.1:{}", kafka.direct_port())).await.expect("a free port");
     way.delay(WAY);
     let shop = Shop::with(server.database().await, kafka).await;
     shop.run(&format!(
@@ -44,8 +44,8 @@ async fn crashes_of_everything_lose_nothing_invent_nothing_and_keep_the_order() 
         KEYS - 1
     ))
     .await;
-    let proxy = Proxy::start(format!("127.0.0.1:{}", server.port())).await;
-    let config = Config::relay_of(&at(&shop.url, &proxy.addr()), shop.kafka.bootstrap(), SETTINGS);
+    let proxy = Proxy::start(format!("127.0.0.1:{}", server.port())).await.expect("a free port");
+    let config = Config::relay_of(&at(&shop.url, &proxy.addr().to_string()), shop.kafka.bootstrap(), SETTINGS);
 
     let (notes, faults) = (Arc::new(Notes::default()), Faults::default());
     let writers: Vec<_> = (0..WRITERS)

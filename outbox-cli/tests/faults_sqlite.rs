@@ -28,7 +28,7 @@ async fn kills_of_the_relay_lose_nothing_invent_nothing_and_keep_the_order() {
     let port = free_port();
     let kafka = Kafka::own_behind(port).await;
     // So that much is on its way at any time.
-    let way = Proxy::start_on(port, format!("127.0.0.1:{}", kafka.direct_port())).await;
+    let way = Proxy::start_on(port, format!("127.0.0.1:{}", kafka.direct_port())).await.expect("a free port");
     way.delay(Duration::from_millis(40));
     let topic = kafka.topic("orders", 3).await;
     let directory = Directory::new();

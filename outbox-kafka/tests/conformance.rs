@@ -52,7 +52,7 @@ impl TransportHarness for Harness {
         let port = free_port();
         self.kafka = Kafka::own_behind(port).await;
         let upstream = format!("127.0.0.1:{}", self.kafka.direct_port());
-        Some(Arc::new(Way(Proxy::start_on(port, upstream).await)))
+        Some(Arc::new(Proxy::start_on(port, upstream).await.expect("a free port")))
     }
 
     async fn poison(&self) -> Option<Message> {
@@ -76,25 +76,5 @@ fn read(record: KafkaRecord) -> Stored {
         headers: record.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
         topic: record.topic,
         payload: record.payload,
-    }
-}
-
-struct Way(Proxy);
-
-impl Faults for Way {
-    fn cut(&self) {
-        self.0.cut();
-    }
-
-    fn drop_replies(&self) {
-        self.0.drop_replies();
-    }
-
-    fn refuse(&self) {
-        self.0.refuse();
-    }
-
-    fn heal(&self) {
-        self.0.heal();
     }
 }

@@ -153,7 +153,7 @@ async fn one_message_that_the_broker_refuses_costs_only_itself() {
 async fn a_cut_in_mid_run_leaves_no_gap_behind_which_anything_is_stored() {
     let port = free_port();
     let kafka = Kafka::own_behind(port).await;
-    let proxy = Proxy::start_on(port, format!("127.0.0.1:{}", kafka.direct_port())).await;
+    let proxy = Proxy::start_on(port, format!("127.0.0.1:{}", kafka.direct_port())).await.expect("a free port");
     let topic = kafka.topic("cut", 1).await;
     let transport = connect(kafka.bootstrap());
     assert_eq!(publish(&transport, &numbers(&topic, 0..1), SOON).await, [Outcome::Delivered]);

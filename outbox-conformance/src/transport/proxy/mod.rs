@@ -1,51 +1,49 @@
-use std::net::{Ipv4Addr, TcpListener as StdListener};
+mod link;
+
+use std::fmt::Display;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::free_port;
-use crate::link::{Link, Mode, State};
+use super::Faults;
+use link::{Link, Mode, State};
 
-/// A TCP proxy on 127.0.0.1 whose connections fail on demand. Dropped, it resets them and is gone.
+/// A TCP proxy on 127.0.0.1 in front of a broker or a database, whose connections fail on demand. Dropped, it resets
+/// them and is gone.
 ///
 /// Exactly one fault is in force at a time: each call replaces the one before.
 #[derive(Debug)]
 pub struct Proxy {
-    port: u16,
+    addr: SocketAddr,
     state: watch::Sender<State>,
 }
 
 impl Proxy {
-    /// A proxy in front of `upstream` (`127.0.0.1:5432`) on a free port.
+    /// A proxy in front of `upstream` (`127.0.0.1:5432`) on a free port. Needs a tokio runtime.
     ///
-    /// # Panics
-    /// If it cannot listen.
-    pub async fn start(upstream: impl Into<String>) -> Self {
-        Self::start_on(free_port(), upstream).await
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn start(upstream: impl Display) -> io::Result<Self> {
+        Self::start_on(0, upstream).await
     }
 
-    /// The same on a port of [`free_port`], for a server that must know it beforehand.
+    /// The same on a port that the server had to know beforehand.
     ///
-    /// # Panics
-    /// If it cannot listen.
-    pub async fn start_on(port: u16, upstream: impl Into<String>) -> Self {
-        let listener = listen(port);
-        let state = watch::Sender::new(State::default());
-        tokio::spawn(serve(listener, port, upstream.into(), state.subscribe()));
-        Self { port, state }
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn start_on(port: u16, upstream: impl Display) -> io::Result<Self> {
+        let listener = listen(port)?;
+        let (addr, state) = (listener.local_addr()?, watch::Sender::new(State::default()));
+        tokio::spawn(serve(listener, addr.port(), upstream.to_string(), state.subscribe()));
+        Ok(Self { addr, state })
     }
 
-    /// `127.0.0.1:port`.
-    #[must_use]
-    pub fn addr(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    /// The port on 127.0.0.1.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// Resets all connections; new ones are served, under the fault that is in force, if any.
@@ -85,38 +83,61 @@ impl Proxy {
     }
 }
 
-/// std sets SO_REUSEADDR, so that the port can be taken again while old connections linger.
-fn listen(port: u16) -> TcpListener {
-    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = listener.unwrap_or_else(|e| panic!("the proxy cannot listen on port {port}: {e}"));
-    listener.set_nonblocking(true).expect("a nonblocking listener");
-    TcpListener::from_std(listener).expect("a listener in a runtime")
+impl Faults for Proxy {
+    fn cut(&self) {
+        Self::cut(self);
+    }
+
+    fn drop_replies(&self) {
+        Self::drop_replies(self);
+    }
+
+    fn refuse(&self) {
+        Self::refuse(self);
+    }
+
+    fn heal(&self) {
+        Self::heal(self);
+    }
 }
 
-/// Accepts until the proxy is dropped. To refuse, it closes the listener: a client sees what a dead server shows.
+/// std sets SO_REUSEADDR, so that the port can be taken again while old connections linger.
+fn listen(port: u16) -> io::Result<TcpListener> {
+    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// Accepts until the proxy is dropped. To refuse, it closes the listener: a client sees what a dead server shows. Where
+/// the port was taken meanwhile, it goes on refusing.
 async fn serve(listener: TcpListener, port: u16, upstream: String, mut state: watch::Receiver<State>) {
     let mut listener = Some(listener);
     loop {
         let refusing = state.borrow_and_update().mode == Mode::Refuse;
         if refusing {
             listener = None;
+        } else if listener.is_none() {
+            listener = listen(port).ok();
         }
-        let open = match &listener {
-            Some(open) => open,
-            None if refusing => {
-                if state.changed().await.is_err() {
-                    return;
-                }
-                continue;
-            }
-            None => listener.insert(listen(port)),
-        };
         tokio::select! {
             biased;
             changed = state.changed() => if changed.is_err() { return },
-            accepted = open.accept() => if let Ok((client, _)) = accepted {
+            client = accept(listener.as_ref()) => {
                 tokio::spawn(connect(client, upstream.clone(), state.clone()));
-            },
+            }
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+    loop {
+        match listener {
+            None => std::future::pending::<()>().await,
+            Some(open) => {
+                if let Ok((client, _)) = open.accept().await {
+                    return client;
+                }
+            }
         }
     }
 }
