@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// The top of the clone that xtask was built from.
+/// The top of the clone that xtask is run in. Asked at run time: clones that share a target directory share the program.
 pub(crate) fn repo() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here = PathBuf::from(here);
+    here.ancestors().nth(2).unwrap_or(&here).to_path_buf()
 }
 
 /// The cargo that runs xtask, at the top of the clone.
