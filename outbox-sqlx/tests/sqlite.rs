@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use outbox_core::memory::MemoryTransport;
-use outbox_core::{Message, Relay, RelayError, StoreErrorKind, StoreRelay};
+use outbox_core::{Limits, Message, Relay, RelayError, StoreErrorKind, StoreRelay};
 use outbox_sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, SqlitePool};
@@ -215,4 +215,32 @@ async fn a_second_process_stands_by_and_takes_over() {
     assert_eq!(second.run_once().await.expect("at once"), 1);
     let status = outbox.status(&pool).await.unwrap();
     assert_eq!((status.len(), status[0].waiting, status[0].active), (1, 0, false));
+}
+
+#[tokio::test]
+async fn a_client_without_a_crate_of_its_own_runs_the_statement_of_the_engine() {
+    let (_file, outbox, pool) = fresh().await;
+    let messages: Vec<Message> = (0..3)
+        .map(|n| Message::new("orders", "order.created").key(n).text(format!("o'{n}")).header("trace", "\"x\""))
+        .chain([Message::new("orders", "order.empty")])
+        .collect();
+    let (dialect, names) = (outbox_sql::Dialect::Sqlite, outbox_sql::Names::default());
+    let (sql, params) = outbox_sql::insert(dialect, &names, &Limits::DEFAULT, &messages).expect("within the limits");
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for param in params {
+        query = match param {
+            outbox_sql::Param::Text(text) => query.bind(text),
+            outbox_sql::Param::Bytes(bytes) => query.bind(bytes),
+        };
+    }
+    let mut tx = pool.begin().await.unwrap();
+    query.execute(&mut *tx).await.expect("inserted");
+    tx.commit().await.unwrap();
+
+    let sent = MemoryTransport::new();
+    assert_eq!(relay(&outbox, &pool, &sent).until_drained(SOON).await.unwrap(), 4);
+    for (sent, m) in sent.take().iter().zip(&messages) {
+        assert_eq!((sent.id(), sent.key(), sent.payload()), (m.id, m.key.as_deref(), &m.payload[..]));
+        assert_eq!((sent.content_type(), sent.headers()), (m.content_type.as_deref(), &m.headers[..]));
+    }
 }
