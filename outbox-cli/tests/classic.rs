@@ -6,8 +6,8 @@ use common::shop::{Shop, name};
 use common::{SOON, terminate};
 use testkit::{Kafka, Postgres, eventually};
 
-/// A missing topic is said by Kafka's client after 4 s: that has to lie within the publish deadline.
-const SETTINGS: &str = "lease_seconds = 12\npublish_deadline_seconds = 6";
+/// A missing topic is said by Kafka's client after 1 s: that has to lie within the publish deadline.
+const SETTINGS: &str = "lease_seconds = 6\npublish_deadline_seconds = 3";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_classic_table_shows_what_becomes_of_each_row() {
