@@ -49,7 +49,7 @@ impl Session<'_> {
         let mut drain_until: Option<Instant> = None;
         loop {
             while let Some(action) = self.machine.next(clock::now()) {
-                running.push(self.start(action));
+                self.launch(action, &mut running);
             }
             self.report(&mut before);
             if self.machine.is_finished() {
@@ -85,6 +85,21 @@ impl Session<'_> {
         }
     }
 
+    /// A publish is polled once, and judged at once where it has ended by then. So a batch is with the transport before
+    /// the outcome of any other is looked at, and none is decided on while an outcome waits to be looked at that the
+    /// transport takes for known.
+    fn launch(&mut self, action: Action, running: &mut FuturesUnordered<BoxFuture<'static, Done>>) {
+        let publishes = matches!(action, Action::Publish { .. });
+        let mut work = self.start(action);
+        if publishes && let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            if let Done::Published(id, outcomes) = done {
+                self.machine.published(id, &outcomes, clock::now());
+            }
+            return;
+        }
+        running.push(work);
+    }
+
     fn start(&self, action: Action) -> BoxFuture<'static, Done> {
         let (store, lease) = (self.shared.store.clone(), self.lease.clone());
         match action {
@@ -98,7 +113,7 @@ impl Session<'_> {
             .boxed(),
             Action::Publish { id, batch, alone } => {
                 let deadline = self.shared.policy.publish_deadline;
-                handed_over(publish(self.shared.transport.clone(), id, batch, alone, deadline).boxed())
+                publish(self.shared.transport.clone(), id, batch, alone, deadline).boxed()
             }
             Action::Settle(settlement) => async move { Done::Settled(store.settle(&lease, &settlement).await) }.boxed(),
         }
@@ -114,7 +129,7 @@ impl Session<'_> {
             Done::Fetched(batch) => self.machine.fetched(batch?, now),
             Done::Read(asked, batch) => {
                 if let Some(action) = self.machine.reread(&asked, batch?, now) {
-                    running.push(self.start(action));
+                    self.launch(action, running);
                 }
             }
             Done::Published(id, outcomes) => self.machine.published(id, &outcomes, now),
@@ -161,15 +176,6 @@ async fn wait(wakeups: &mut Option<Box<dyn Wakeups>>) {
     match wakeups {
         Some(wakeups) => wakeups.wait().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Polls once, so that a batch is with the transport before the outcome of any other is looked at: a transport that has
-/// lost one message then knows which batches were decided on without knowing that.
-fn handed_over(mut publish: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> {
-    match publish.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => std::future::ready(done).boxed(),
-        Poll::Pending => publish,
     }
 }
 

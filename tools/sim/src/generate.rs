@@ -94,9 +94,7 @@ fn poison(r: &mut Random, s: &Setup, transactions: &[Transaction], into: &mut Ve
     into.push(match r.below(5) {
         // Where many are in flight, only what is refused for ever may be called refused.
         0 | 1 => Fault::Poison { message, until: (r.chance(70) && !s.gapless).then_some(later) },
-        // Not where many are in flight: the relay tries what a panic left unsaid in halves, without regard to what of the
-        // same keys is in flight beside them.
-        2 if !s.gapless => Fault::Panic { message, until: later },
+        2 => Fault::Panic { message, until: later },
         _ => Fault::Failing { message, until: later },
     });
     let process = r.below(u64::from(s.processes)) as u8;

@@ -24,8 +24,6 @@
 //! - A failover that loses the very first acquisition of a name: for a name that was never held nobody waits.
 //! - Until a fetch that was cut short inside the holes is followed by a whole one and its settlement, the cursor takes
 //!   what was delivered of them for unsettled: also a clean shutdown repeats it then.
-//! - A transport that panics and has many messages of a key in flight: what the panic left unsaid is tried in halves,
-//!   without regard to what of the same keys is in flight beside them. Such plans are not drawn.
 //!
 //! A network duplicates nothing here, as none of its connections does; nor does the database live on beside a standby
 //! that was promoted.
