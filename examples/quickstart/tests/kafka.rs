@@ -37,8 +37,9 @@ async fn without_a_server_it_ends_by_itself_and_loses_nothing() {
     assert!(said.contains("the relay was killed (SIGKILL)"), "{said}");
     let [committed, delivered, lost, twice] = figures(&said);
     assert_eq!([committed, delivered, lost], [27, 27, 0], "{said}");
-    // Whether the last settlement came before the kill is chance; what was settled before it never comes twice.
-    assert!(twice <= 15, "no more than what the first relay had sent: {said}");
+    // Whether the last settlement came before the kill is chance; only what the first relay had sent can come twice.
+    let sent = said.split_once("(SIGKILL) after ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<u32>().ok());
+    assert!(twice <= sent.expect("how many"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
