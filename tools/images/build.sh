@@ -11,6 +11,6 @@ docker image inspect local/debian-base:trixie >/dev/null 2>&1 || "$here/base.sh"
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 cp "$here/$name"/* "$context"
-if [ -f "$context/prepare.sh" ]; then (cd "$context" && bash prepare.sh); fi
+if [ -f "$context/prepare.sh" ]; then (cd "$context" && bash prepare.sh "$tag"); fi
 # The classic builder: a dockerd as old as 20.10 has no BuildKit in its Debian package.
 DOCKER_BUILDKIT=0 docker build -q --label local.standin=1 -t "$tag" "$context" >/dev/null

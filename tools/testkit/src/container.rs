@@ -1,18 +1,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use testcontainers::bollard::Docker;
-use testcontainers::bollard::container::LogOutput;
 use testcontainers::bollard::errors::Error;
-use testcontainers::bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use testcontainers::bollard::query_parameters as query;
 use testcontainers::core::IntoContainerPort;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 
-use crate::engine;
+use crate::{engine, exec};
 
 /// Every container carries this label, so that `cargo xtask` finds those that a killed test left behind.
 const LABEL: (&str, &str) = ("outbox-test", "1");
@@ -25,7 +22,8 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Starts the image with one port, the same inside and outside if `inside` says so. Does not wait until it serves.
+    /// Starts the image with these ports, (outside, inside); without any it is in the host's network. Does not wait until
+    /// it serves.
     pub(crate) async fn start(
         image: ContainerRequest<GenericImage>,
         name: Option<&'static str>,
@@ -39,7 +37,11 @@ impl Container {
         if let Some(name) = name {
             image = image.with_container_name(name);
         }
-        let image = image.with_host_config_modifier(|host| {
+        let in_host_network = ports.is_empty();
+        let image = image.with_host_config_modifier(move |host| {
+            if in_host_network {
+                host.network_mode = Some("host".into());
+            }
             for binding in host.port_bindings.iter_mut().flat_map(|all| all.values_mut()).flatten().flatten() {
                 binding.host_ip = Some("127.0.0.1".into());
             }
@@ -115,11 +117,21 @@ impl Container {
     pub(crate) async fn exec(&self, argv: &[&str]) -> String {
         let (id, argv) = (self.id.clone(), argv.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
         let command = argv.join(" ");
-        let (code, stdout, stderr) = engine::run(async move { exec(&client().await, &id, argv).await })
+        let (code, stdout, stderr) = engine::run(async move { exec::exec(&client().await, &id, argv).await })
             .await
             .unwrap_or_else(|e| panic!("docker exec {command}: {e}"));
         assert!(code == 0, "`{command}` in the container ended with {code}: {stderr}");
         stdout
+    }
+
+    /// The end of its log, if its process has ended.
+    pub(crate) async fn log_if_ended(&self) -> Option<String> {
+        let id = self.id.clone();
+        let log = engine::run(async move {
+            let docker = client().await;
+            Ok(if is_running(&docker, &id).await? { None } else { Some(exec::log_tail(&docker, &id).await) })
+        });
+        log.await.unwrap_or_else(|e: Error| panic!("docker inspect: {e}"))
     }
 
     async fn call<F, Fut>(&self, what: &'static str, call: F)
@@ -156,33 +168,5 @@ async fn remove(docker: &Docker, id: &str) {
     let options = query::RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     if let Err(e) = docker.remove_container(id, Some(options)).await {
         eprintln!("testkit: the container {id} could not be removed: {e}");
-    }
-}
-
-async fn exec(docker: &Docker, id: &str, argv: Vec<String>) -> Result<(i64, String, String), Error> {
-    let command = CreateExecOptions {
-        cmd: Some(argv),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        ..Default::default()
-    };
-    let exec = docker.create_exec(id, command).await?;
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    if let StartExecResults::Attached { mut output, .. } = docker.start_exec(&exec.id, None::<StartExecOptions>).await?
-    {
-        while let Some(chunk) = output.next().await {
-            match chunk? {
-                LogOutput::StdErr { message } => stderr.extend_from_slice(&message),
-                other => stdout.extend_from_slice(&other.into_bytes()),
-            }
-        }
-    }
-    loop {
-        let state = docker.inspect_exec(&exec.id).await?;
-        if let (Some(false), Some(code)) = (state.running, state.exit_code) {
-            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-            return Ok((code, text(stdout), text(stderr)));
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -170,8 +170,10 @@ async fn find_shared() -> String {
                 let port = free_port();
                 (image(port, port, free_port()), port, port)
             };
-            let ready = async |port| blocking(at(port), kafka_client::wait_ready).await;
-            at(shared::container(NAME, URL_VARIABLE, start, ready).await.1)
+            let (_, port, lock) = shared::container(NAME, URL_VARIABLE, start).await;
+            blocking(at(port), kafka_client::wait_ready).await;
+            drop(lock);
+            at(port)
         }
     };
     blocking(bootstrap.clone(), kafka_client::delete_stale).await;

@@ -1,20 +1,27 @@
 //! Real servers, a fault proxy and child processes for the tests.
 //!
-//! A server is found by its environment variable (`OUTBOX_TEST_POSTGRES_URL`, `OUTBOX_TEST_KAFKA_URL`), else it is a
-//! container of a local or pulled image (`OUTBOX_TEST_POSTGRES_IMAGE`, `OUTBOX_TEST_KAFKA_IMAGE` as `name:tag`). A test
-//! that can have neither fails and says why: it never passes unrun. All helpers panic on failure.
+//! A server is found by its environment variable (`OUTBOX_TEST_POSTGRES_URL`, `OUTBOX_TEST_KAFKA_URL` and so on), else it
+//! is a container of a local or pulled image (`OUTBOX_TEST_POSTGRES_IMAGE` and so on as `name:tag`). A test that can have
+//! neither fails and says why: it never passes unrun. All helpers panic on failure.
 //!
 //! Containers carry the label `outbox-test=1`. Those that tests share outlive them, to be removed by `cargo xtask`.
 
+mod admin;
 mod bin_path;
 mod child;
 mod container;
 mod engine;
+mod exec;
 mod kafka_client;
 mod kafka_record;
 mod kafka_server;
+mod kind;
+mod mysql;
 mod names;
+mod pgbouncer;
 mod postgres;
+mod postgres_pair;
+mod server;
 mod shared;
 mod wait;
 
@@ -22,7 +29,11 @@ pub use bin_path::outbox_bin;
 pub use child::Process;
 pub use kafka_record::KafkaRecord;
 pub use kafka_server::Kafka;
+pub use mysql::Mysql;
 pub use names::free_port;
 pub use outbox_conformance::transport::Proxy;
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
+pub use postgres_pair::PostgresPair;
+pub use server::Server;
 pub use wait::eventually;

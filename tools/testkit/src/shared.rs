@@ -1,39 +1,29 @@
 use std::fs::File;
-use std::future::Future;
 
 use testcontainers::{ContainerRequest, GenericImage};
 
 use crate::container::Container;
 use crate::engine;
 
-/// The container that all test processes use: the running one, or a new one. `ready` waits until it serves; both happen
-/// under the machine-wide lock, so that a second process neither starts another nor uses a half started one.
-pub(crate) async fn container<R, Fut>(
+/// The container that all test processes use: the running one, or a new one, with its outside port. The machine-wide lock
+/// is to be held until it serves, so that a second process neither starts another nor uses a half started one.
+pub(crate) async fn container(
     name: &'static str,
     url_variable: &'static str,
     image: impl FnOnce() -> (ContainerRequest<GenericImage>, u16, u16),
-    ready: R,
-) -> (Container, u16)
-where
-    R: FnOnce(u16) -> Fut,
-    Fut: Future<Output = ()>,
-{
+) -> (Container, u16, File) {
     let lock = lock(name).await;
     engine::run(async move { engine::docker(url_variable).await }).await;
-    let (container, port) = match Container::find(name).await {
-        Some(found) => found,
-        None => {
-            let (image, outside, inside) = image();
-            let started = Container::start(image, Some(name), &[(outside, inside)]).await;
-            (started.unwrap_or_else(|e| panic!("the container {name} does not start: {e}")), outside)
-        }
-    };
-    ready(port).await;
-    drop(lock);
-    (container, port)
+    if let Some((found, port)) = Container::find(name).await {
+        return (found, port, lock);
+    }
+    let (image, outside, inside) = image();
+    let started = Container::start(image, Some(name), &[(outside, inside)]).await;
+    (started.unwrap_or_else(|e| panic!("the container {name} does not start: {e}")), outside, lock)
 }
 
-/// A container of the caller's own; tried again with other ports if somebody else took one meanwhile.
+/// A container of the caller's own, with these ports (none: in the host's network); tried again with other ports if
+/// somebody else took one meanwhile.
 pub(crate) async fn own<P>(
     url_variable: &'static str,
     image: impl Fn() -> (ContainerRequest<GenericImage>, Vec<(u16, u16)>, P),

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::process::{cargo, repo, run as run_command};
 
 /// The crates whose users choose features.
-const CRATES: [&str; 3] = ["outbox", "outbox-sqlx", "outbox-kafka"];
+const CRATES: [&str; 4] = ["outbox", "outbox-sqlx", "outbox-diesel", "outbox-kafka"];
 
 /// Checks that each crate builds without features, and with each of its features alone.
 pub(crate) fn check() -> Result {

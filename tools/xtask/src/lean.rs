@@ -1,8 +1,23 @@
 use crate::Result;
 use crate::process::{cargo, output};
 
-/// Clients of databases and brokers. Whoever uses `outbox` gets one only by naming its feature.
-const CLIENTS: [&str; 6] = ["sqlx", "rdkafka", "diesel", "lapin", "async-nats", "aws-sdk-sns"];
+/// Clients of databases and brokers, and what is linked for them. Whoever uses `outbox` gets one only by naming its
+/// feature.
+const CLIENTS: &[&str] = &[
+    "sqlx",
+    "diesel",
+    "pq-sys",
+    "mysqlclient-sys",
+    "libsqlite3-sys",
+    "tokio-postgres",
+    "postgres",
+    "mysql_async",
+    "mysql_common",
+    "rdkafka",
+    "lapin",
+    "async-nats",
+    "aws-sdk-sns",
+];
 
 /// Checks that `outbox` alone depends on no client.
 pub(crate) fn check() -> Result {
@@ -32,7 +47,8 @@ mod tests {
 
     #[test]
     fn clients_and_their_parts_are_found_and_ours_are_not() {
-        let tree = "outbox v0.1.0 (/x)\noutbox-sqlx v0.1.0\nsqlx v0.9.0\nsqlx-core v0.9.0 (*)\nsqlxy v1\n";
-        assert_eq!(clients(tree), ["sqlx", "sqlx-core"]);
+        let tree = "outbox v0.1.0 (/x)\noutbox-sqlx v0.1.0\nsqlx v0.9.0\nsqlx-core v0.9.0 (*)\nsqlxy v1\ndiesel-async v0.9.0\n\
+                    postgres-types v0.2.0\nmysql_async v0.36.0\n";
+        assert_eq!(clients(tree), ["sqlx", "sqlx-core", "diesel-async", "postgres-types", "mysql_async"]);
     }
 }

@@ -8,6 +8,8 @@ struct Suite {
     about: &'static str,
     /// Whether it needs servers and the built programs: then there is a setup before, and a sweep on both sides.
     servers: bool,
+    /// For the test programs, unless the caller has set it.
+    environment: &'static [(&'static str, &'static str)],
     /// What cargo gets, command after command.
     commands: &'static [&'static [&'static str]],
 }
@@ -17,12 +19,25 @@ const SUITES: &[Suite] = &[
         name: "all",
         about: "every test of every crate (the default)",
         servers: true,
+        environment: &[],
         commands: &[&["test", "--workspace", "--all-features"]],
+    },
+    Suite {
+        name: "stores",
+        about: "every store: suites, cross matrix, stress, failover, upgrade",
+        servers: true,
+        environment: &[("OUTBOX_TEST_STORES", "full")],
+        // The first as in the suite above, so that nothing is built twice.
+        commands: &[
+            &["test", "--workspace", "--all-features", "--test", "conformance_*"],
+            &["test", "--package", "stores", "--all-features", "--", "--nocapture"],
+        ],
     },
     Suite {
         name: "fast",
         about: "what needs no server: the core, the SQL engine, the checkers",
         servers: false,
+        environment: &[],
         commands: &[&[
             "test",
             "--package",
@@ -37,6 +52,7 @@ const SUITES: &[Suite] = &[
         name: "mutants",
         about: "broken stores, transports and protocols: which clause or seed catches each",
         servers: false,
+        environment: &[],
         commands: &[
             &["test", "--package", "outbox-conformance", "--test", "store_mutants", "--", "--nocapture"],
             &["test", "--package", "outbox-conformance", "--test", "transport_mutants", "--", "--nocapture"],
@@ -84,13 +100,18 @@ fn test(suites: &[&Suite], servers: bool, extra: &[&str]) -> Result {
         // As users get them, and once: otherwise each test program that runs them would ask cargo again.
         run_command(&mut cargo(["build", "--package", "outbox-cli", "--package", "quickstart"]))?;
     }
-    let commands = suites.iter().flat_map(|suite| suite.commands.iter().map(|args| (suite.servers, *args)));
-    let tested = commands.into_iter().try_for_each(|(servers, args)| {
+    let commands = suites.iter().flat_map(|suite| suite.commands.iter().map(move |args| (suite, *args)));
+    let tested = commands.into_iter().try_for_each(|(suite, args)| {
         let mut test = cargo(args.iter().copied());
         if !extra.is_empty() {
             test.args((!args.contains(&"--")).then_some("--")).args(extra);
         }
-        if servers {
+        for (name, value) in suite.environment {
+            if std::env::var_os(name).is_none() {
+                test.env(name, value);
+            }
+        }
+        if suite.servers {
             test.env("OUTBOX_TEST_REQUIRED", "1").env("OUTBOX_TEST_BIN", program("outbox")?);
         }
         run_command(&mut test)

@@ -19,8 +19,22 @@ struct Image {
 
 const IMAGES: &[Image] = &[
     Image { variable: "OUTBOX_TEST_POSTGRES_IMAGE", usual: "postgres:17", recipe: "postgres", needs: &[] },
+    embedded("OUTBOX_TEST_POSTGRES14_IMAGE", "postgres:14"),
+    embedded("OUTBOX_TEST_POSTGRES18_IMAGE", "postgres:18"),
+    Image {
+        variable: "OUTBOX_TEST_PGBOUNCER_IMAGE",
+        usual: "edoburu/pgbouncer:v1.24.1-p1",
+        recipe: "pgbouncer",
+        needs: &[],
+    },
+    Image { variable: "OUTBOX_TEST_MYSQL_IMAGE", usual: "mysql:9.7", recipe: "mysql", needs: &[] },
+    Image { variable: "OUTBOX_TEST_MARIADB_IMAGE", usual: "mariadb:11.8", recipe: "mariadb", needs: &[] },
     Image { variable: "OUTBOX_TEST_KAFKA_IMAGE", usual: "apache/kafka:4.1.1", recipe: "kafka", needs: packages::MAVEN },
 ];
+
+const fn embedded(variable: &'static str, usual: &'static str) -> Image {
+    Image { variable, usual, recipe: "postgres-embedded", needs: packages::MAVEN_AND_XZ }
+}
 
 /// Sees to it that the engine has all images: it has, or they are pulled, or built from our recipes where no registry is
 /// within reach.

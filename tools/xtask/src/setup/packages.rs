@@ -18,15 +18,25 @@ pub(crate) enum Probe {
     Succeeds(&'static [&'static str]),
 }
 
-/// For building all crates with all features (librdkafka is C, and takes the system's OpenSSL), and for reading Kafka in
-/// tests.
+/// For building all crates with all features (librdkafka is C, and takes the system's OpenSSL; diesel links the C clients
+/// of the databases), and for the tests' programs: one that reads Kafka, one that writes in Python.
 pub(crate) const BUILD: &[Need] = &[
     Need { probe: Probe::Program("make"), packages: &["make"] },
     Need { probe: Probe::Program("gcc"), packages: &["gcc"] },
     Need { probe: Probe::Program("g++"), packages: &["g++"] },
     Need { probe: Probe::Program("pkg-config"), packages: &["pkg-config"] },
     Need { probe: Probe::Succeeds(&["pkg-config", "--exists", "openssl"]), packages: &["libssl-dev"] },
+    Need { probe: Probe::Succeeds(&["pkg-config", "--exists", "libpq"]), packages: &["libpq-dev"] },
+    Need {
+        probe: Probe::Succeeds(&["sh", "-c", "pkg-config --exists libmariadb || pkg-config --exists mysqlclient"]),
+        packages: &["libmariadb-dev"],
+    },
     Need { probe: Probe::Program("kcat"), packages: &["kcat"] },
+    // A Python of the user's own on the PATH does not see Debian's packages.
+    Need {
+        probe: Probe::Succeeds(&["sh", "-c", "python3 -c 'import psycopg' || /usr/bin/python3 -c 'import psycopg'"]),
+        packages: &["python3", "python3-psycopg"],
+    },
 ];
 
 /// The Docker engine, and what it makes its networks with.
@@ -43,6 +53,12 @@ pub(crate) const BASE: &[Need] = &[Need { probe: Probe::Program("debootstrap"), 
 
 /// For an image that is made of jars. Debian's Maven brings a Java.
 pub(crate) const MAVEN: &[Need] = &[Need { probe: Probe::Program("mvn"), packages: &["maven"] }];
+
+/// For an image that is made of an archive inside a jar.
+pub(crate) const MAVEN_AND_XZ: &[Need] = &[
+    Need { probe: Probe::Program("mvn"), packages: &["maven"] },
+    Need { probe: Probe::Program("xz"), packages: &["xz-utils"] },
+];
 
 /// Installs what is missing, all in one go.
 pub(crate) fn ensure(needs: &[Need]) -> Result {
