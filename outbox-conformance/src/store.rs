@@ -43,7 +43,7 @@ crate::suite::suite! { ($)
     topic_1_filter: "TOPIC-1" "Only messages are handed out whose topic the request's filter matches." => start::filter;
     topic_2_others_settled: "TOPIC-2" "With `fan_out`, messages of other topics count as settled." => start::others_are_settled;
     start_1_goes_on: "START-1" "A new name starts with the first message that is kept; one that was held goes on where it stood, whatever it asks for." => start::goes_on;
-    start_2_now: "START-2" "With `StartAt::Now` a new name is handed out what commits from then on, also what was enqueued before, and nothing else." => start::now;
+    start_2_now: "START-2" "With `StartAt::Now` a new name is handed out what commits from then on, also what was enqueued before, and nothing else; without `replay`, a store may refuse it with `Config`." => start::now;
     read_1_parked: "READ-1" "`read` gives the parked messages that it is asked for, whole; a number that no message has is left out." => park::read;
     settle_1_whole: "SETTLE-1" "A settlement is applied as a whole or not at all, and renews the lease." => settle::whole_and_renews;
     settle_2_never_again: "SETTLE-2" "What was settled is never handed out again; a parked message only by `read`." => settle::never_again;

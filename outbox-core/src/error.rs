@@ -30,6 +30,8 @@ pub enum StoreErrorKind {
     Conflict,
     /// The connection is not inside a transaction, so the message would not be atomic with anything.
     NotInTransaction,
+    /// An earlier statement of the transaction had failed, and its error was passed over: nothing of it is stored.
+    RolledBack,
     /// The tables are missing, older or newer than this code. The text names the command that mends it.
     Schema,
     /// The message is not valid; the text says which part.
@@ -97,6 +99,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Unavailable => "the database is not available",
             StoreErrorKind::Conflict => "the transaction conflicted with another; run it again",
             StoreErrorKind::NotInTransaction => "not inside a transaction",
+            StoreErrorKind::RolledBack => "the transaction was rolled back",
             StoreErrorKind::Schema => "the outbox tables do not fit this version",
             StoreErrorKind::InvalidMessage => "invalid message",
             StoreErrorKind::LeaseLost => "the lease was lost",

@@ -25,6 +25,7 @@ mod message;
 mod relay;
 mod seqset;
 mod store;
+mod topics;
 pub mod transport;
 
 pub use batch::{Batch, BatchBuilder, MessageRef, Row, Slot};
@@ -38,8 +39,9 @@ pub use relay::{
 pub use seqset::SeqSet;
 pub use store::{
     AcquireRequest, Acquired, DeadLetter, FetchLimits, Lease, ParkedMessage, Settlement, StartAt, Store,
-    StoreCapabilities, TopicFilter, Wakeups,
+    StoreCapabilities, Wakeups,
 };
+pub use topics::TopicFilter;
 pub use transport::{KeyOrder, Outcomes, Transport, TransportCapabilities};
 
 /// Re-exported so that an implementation of [`Store`] or [`Transport`] needs no dependency of its own.

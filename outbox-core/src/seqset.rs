@@ -68,8 +68,8 @@ impl SeqSet {
             return;
         }
         let (first, last) = (self.ranges[from], self.ranges[to - 1]);
-        let left = (first.0 < lo).then_some((first.0, lo - 1));
-        let right = (last.1 > hi).then_some((hi + 1, last.1));
+        let left = (first.0 < lo).then(|| (first.0, lo - 1));
+        let right = (last.1 > hi).then(|| (hi + 1, last.1));
         self.ranges.splice(from..to, left.into_iter().chain(right));
     }
 

@@ -1,11 +1,12 @@
 //! The contract between the relay and whatever keeps the messages.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Batch, InvalidMessage, SeqSet, StoreError};
+use crate::{Batch, SeqSet, StoreError, TopicFilter};
 
 /// Where messages are kept and handed out, to one holder of a lease at a time.
 ///
@@ -49,7 +50,7 @@ use crate::{Batch, InvalidMessage, SeqSet, StoreError};
 /// - `START-1` A new name starts with the first message that is kept; one that was held goes on where it stood,
 ///   whatever it asks for.
 /// - `START-2` With `StartAt::Now` a new name is handed out what commits from then on, also what was enqueued before,
-///   and nothing else.
+///   and nothing else; without `replay`, a store may refuse it with `Config`.
 ///
 /// Settling:
 /// - `READ-1` `read` gives the parked messages that it is asked for, whole; a number that no message has is left out.
@@ -121,6 +122,44 @@ pub trait Store: Debug + Send + Sync + 'static {
     }
 }
 
+macro_rules! forward {
+    ($ty:ty) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<S: Store + ?Sized> Store for $ty {
+            fn capabilities(&self) -> StoreCapabilities {
+                (**self).capabilities()
+            }
+
+            async fn acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
+                (**self).acquire(request).await
+            }
+
+            async fn fetch(&self, lease: &Lease, limits: FetchLimits) -> Result<Batch, StoreError> {
+                (**self).fetch(lease, limits).await
+            }
+
+            async fn read(&self, lease: &Lease, seqs: &[i64]) -> Result<Batch, StoreError> {
+                (**self).read(lease, seqs).await
+            }
+
+            async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), StoreError> {
+                (**self).settle(lease, settlement).await
+            }
+
+            async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+                (**self).release(lease).await
+            }
+
+            fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
+                (**self).wakeups()
+            }
+        }
+    };
+}
+forward!(Arc<S>);
+forward!(Box<S>);
+
 /// A source of signals. A lost signal is a delay, never a lost message.
 #[async_trait]
 pub trait Wakeups: Debug + Send + Sync {
@@ -190,48 +229,6 @@ pub enum StartAt {
     Earliest,
     /// With what commits from now on.
     Now,
-}
-
-/// Exact topic names, or prefixes that end in one `*`. Empty: all topics.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TopicFilter(Vec<String>);
-
-impl TopicFilter {
-    /// Every topic.
-    pub const fn all() -> Self {
-        Self(Vec::new())
-    }
-
-    /// The given patterns.
-    ///
-    /// # Errors
-    /// For an empty pattern, or a `*` anywhere but at the end.
-    pub fn new(patterns: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, InvalidMessage> {
-        let patterns: Vec<String> = patterns.into_iter().map(Into::into).collect();
-        for p in &patterns {
-            if p.is_empty() || p.strip_suffix('*').unwrap_or(p).contains('*') {
-                return Err(InvalidMessage::new(
-                    format!("the topic pattern {p:?} is not valid"),
-                    "give an exact name, or a prefix that ends in one *",
-                ));
-            }
-        }
-        Ok(Self(patterns))
-    }
-
-    /// The patterns; empty for all topics.
-    pub fn patterns(&self) -> &[String] {
-        &self.0
-    }
-
-    /// Whether `topic` is covered.
-    pub fn matches(&self, topic: &str) -> bool {
-        self.0.is_empty()
-            || self.0.iter().any(|p| match p.strip_suffix('*') {
-                Some(prefix) => topic.starts_with(prefix),
-                None => p == topic,
-            })
-    }
 }
 
 /// The answer to [`Store::acquire`].

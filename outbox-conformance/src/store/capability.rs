@@ -8,7 +8,12 @@ use crate::{Outcome, Passed, Seen};
 /// What a relay name of its own is handed out; nothing where the store refuses a second name.
 async fn by_another<H: StoreHarness>(h: &H, relay: &str) -> Vec<Handed> {
     match acquire(h, &request(relay, RIVAL)).await {
-        Ok(reader) => reader.drain(MANY).await.unwrap_or_default(),
+        Ok(reader) => {
+            let got = reader.drain(MANY).await.unwrap_or_default();
+            // So that it is not in the way of another name, where two of them cannot be.
+            _ = reader.store.release(&reader.lease).await;
+            got
+        }
         Err(_) => Vec::new(),
     }
 }

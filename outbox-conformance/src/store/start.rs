@@ -82,6 +82,14 @@ pub(super) async fn now<H: StoreHarness>(h: H) -> Outcome {
     }
     let mut fresh = request(RELAY, OWNER);
     fresh.start = StartAt::Now;
+    let store = h.store().await;
+    if !store.capabilities().replay {
+        match store.acquire(&fresh).await {
+            Err(e) if e.kind() == StoreErrorKind::Config => return Ok(Passed::NotDeclared("replay")),
+            Ok(Acquired::Yes(lease, _)) => store.release(&lease).await?,
+            _ => {}
+        }
+    }
     let reader = acquire(&h, &fresh).await?;
     if let Some(tx) = open {
         h.commit(tx).await?;
