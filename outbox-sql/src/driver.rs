@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use outbox_core::{BatchBuilder, Row, StoreError};
 
-use crate::Dialect;
+use crate::{Dialect, Line};
 
 /// Opens connections of the relay's own: their session settings never reach a pool that the application uses.
 #[async_trait]
@@ -18,6 +18,16 @@ pub trait Driver: Debug + Send + Sync + 'static {
     /// # Errors
     /// `Unavailable` where waiting may help.
     async fn connect(&self) -> Result<Box<dyn Connection>, StoreError>;
+
+    /// Opens a connection that hears the doorbell's rings on this channel; `None`, which is the default, where this
+    /// client cannot.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    async fn listen(&self, channel: &str) -> Result<Option<Box<dyn Line>>, StoreError> {
+        _ = channel;
+        Ok(None)
+    }
 }
 
 /// One connection. The engine drops it after any error, and when a call was cancelled.

@@ -5,8 +5,12 @@ use crate::{Dialect, Names};
 /// A statement that writes messages, for a client that this project has no crate for, and its parameters in order:
 /// for each message `id` (UUID as text), `topic`, `key`, `event_type`, `payload`, `content_type`, `headers` (JSON).
 ///
-/// Run it inside the transaction that makes the messages true. At most 65,535 parameters fit into a statement of
-/// Postgres and 32,766 of SQLite: 4,000 messages fit everywhere.
+/// Run it inside the transaction that makes the messages true, on its connection. Messages of one statement keep their
+/// order. At most 65,535 parameters fit into a statement of Postgres, MySQL and MariaDB and 32,766 of SQLite: 4,000
+/// messages fit everywhere. MySQL and MariaDB also bound its bytes (`max_allowed_packet`, 16 MiB or more). Without
+/// messages it is a statement that does nothing.
+///
+/// The examples `examples/tokio-postgres` and `examples/sea-orm` run it in some ten lines.
 ///
 /// ```
 /// use outbox_core::{Limits, Message};
@@ -27,19 +31,26 @@ pub fn insert(
     limits: &Limits,
     messages: &[Message],
 ) -> Result<(String, Vec<Param>), StoreError> {
+    if messages.is_empty() {
+        return Ok(("select 1 from (select 1 as one) one_row where 1 = 0".into(), Vec::new()));
+    }
     let (id, headers) = match dialect {
         Dialect::Postgres => ("::text::uuid", "::text::jsonb"),
-        Dialect::Sqlite => ("", ""),
+        Dialect::Mysql | Dialect::Sqlite => ("", ""),
     };
-    let mut sql =
-        names.render("insert into outbox_message (id, topic, key, event_type, payload, content_type, headers) values ");
+    let mut sql = names.render_for(dialect, "insert into outbox_message (id, topic, ");
+    sql += if dialect == Dialect::Mysql { "`key`" } else { "key" };
+    sql += ", event_type, payload, content_type, headers) values ";
     let mut params = Vec::with_capacity(messages.len() * 7);
     for (i, m) in messages.iter().enumerate() {
         limits.check(m)?;
-        let p: Vec<String> = (1..=7).map(|n| format!("${}", i * 7 + n)).collect();
+        let p: [String; 7] = std::array::from_fn(|n| match dialect {
+            Dialect::Mysql => "?".into(),
+            _ => format!("${}", i * 7 + n + 1),
+        });
         let id = match dialect {
             Dialect::Postgres => format!("{}{id}", p[0]),
-            Dialect::Sqlite => format!("unhex(replace({}, '-', ''))", p[0]),
+            Dialect::Mysql | Dialect::Sqlite => format!("unhex(replace({}, '-', ''))", p[0]),
         };
         let comma = if i == 0 { "" } else { ", " };
         sql += &format!("{comma}({id}, {}, {}, {}, {}, {}, {}{headers})", p[1], p[2], p[3], p[4], p[5], p[6]);
@@ -56,11 +67,37 @@ pub fn insert(
     Ok((sql, params))
 }
 
-/// A parameter of [`insert`].
+/// A parameter of [`insert`]: `match` it, or turn it [into a value](Self::into_value) of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Param {
     /// Text, or null.
     Text(Option<String>),
     /// Bytes.
     Bytes(Vec<u8>),
+}
+
+impl Param {
+    /// As a value of a client that has one type for all: `sea_orm::Value`, `rusqlite::types::Value`,
+    /// `mysql_async::Value`. Nothing is copied.
+    ///
+    /// ```
+    /// # use outbox_sql::Param;
+    /// # #[derive(Debug, PartialEq)]
+    /// # enum Value { Null, Text(String), Blob(Vec<u8>) }
+    /// # impl From<Option<String>> for Value {
+    /// #     fn from(text: Option<String>) -> Self { text.map_or(Self::Null, Self::Text) }
+    /// # }
+    /// # impl From<Vec<u8>> for Value {
+    /// #     fn from(bytes: Vec<u8>) -> Self { Self::Blob(bytes) }
+    /// # }
+    /// let params = vec![Param::Text(Some("orders".into())), Param::Text(None), Param::Bytes(vec![0xff])];
+    /// let values: Vec<Value> = params.into_iter().map(Param::into_value).collect();
+    /// assert_eq!(values, [Value::Text("orders".into()), Value::Null, Value::Blob(vec![0xff])]);
+    /// ```
+    pub fn into_value<V: From<Option<String>> + From<Vec<u8>>>(self) -> V {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Bytes(bytes) => bytes.into(),
+        }
+    }
 }

@@ -5,12 +5,20 @@
 //! with a client of their own finds the statement in [`insert`].
 
 mod dialect;
+mod doorbell;
 mod driver;
 mod insert;
+mod literal;
+mod lock;
 mod migrate;
+mod mysql;
 mod names;
+mod pooled;
 mod postgres;
+mod queue;
 mod ranges;
+mod replay;
+mod retain;
 mod signal;
 mod sqlite;
 mod statements;
@@ -18,10 +26,17 @@ mod status;
 mod store;
 
 pub use dialect::Dialect;
+pub use doorbell::Line;
 pub use driver::{Connection, Driver, Rows, Value};
 pub use insert::{Param, insert};
+pub use literal::literals;
+pub use lock::{lock_keys, lock_keys_mysql};
 pub use migrate::{SCHEMA_VERSION, migrate, migrations};
 pub use names::Names;
+pub use pooled::Pooled;
+pub use queue::{QueueStore, retain_delivered};
+pub use replay::{Replay, drop_relay, force_drop_relay, replay, restore};
+pub use retain::{Keep, retain};
 pub use signal::Signal;
 pub use status::{RelayStatus, reset, status};
 pub use store::SqlStore;

@@ -1,20 +1,21 @@
 use outbox_core::{StoreError, StoreErrorKind};
 
-use crate::statements::Sql;
-use crate::{Connection, Dialect, Driver, Names, postgres, sqlite};
+use crate::statements::{Sql, fill};
+use crate::{Connection, Dialect, Driver, Names, mysql, postgres, sqlite};
 
 /// The version of the tables that this code works with.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// The migrations as SQL, oldest first, with these names: to be run by another tool, each one in one transaction. The
 /// schema, where one is named, has to be there.
 pub fn migrations(dialect: Dialect, names: &Names) -> Vec<String> {
     let texts = match dialect {
         Dialect::Postgres => postgres::MIGRATIONS,
+        Dialect::Mysql => mysql::MIGRATIONS,
         Dialect::Sqlite => sqlite::MIGRATIONS,
     };
     let version = |n: usize| format!("\ninsert into outbox_schema (version) values ({n});\n");
-    (1..).zip(texts).map(|(n, sql)| names.render(&format!("{sql}{}", version(n)))).collect()
+    (1..).zip(texts).map(|(n, sql)| names.render_for(dialect, &format!("{sql}{}", version(n)))).collect()
 }
 
 /// Brings the tables to this version. Does nothing where they are; safe to run from many processes at once.
@@ -43,6 +44,12 @@ async fn run(conn: &mut dyn Connection, dialect: Dialect, names: &Names, sql: &S
                 conn.script(&format!("create schema if not exists \"{schema}\"")).await?;
             }
         }
+        Dialect::Mysql => {
+            conn.query(mysql::LOCK_MIGRATIONS, &[]).await?;
+            if let Some(schema) = names.schema_name() {
+                conn.script(&format!("create schema if not exists `{schema}`")).await?;
+            }
+        }
         Dialect::Sqlite => {
             conn.script("pragma busy_timeout = 5000; pragma journal_mode = wal; begin immediate").await?
         }
@@ -62,10 +69,15 @@ async fn run(conn: &mut dyn Connection, dialect: Dialect, names: &Names, sql: &S
 
 /// A statement that returns a row where the version table is there; it must not fail inside the transaction.
 fn exists(dialect: Dialect, names: &Names) -> String {
-    names.render(match dialect {
+    let sql = match dialect {
         Dialect::Postgres => "select 1::int8 where to_regclass('outbox_schema') is not null",
+        Dialect::Mysql => {
+            "select 1 from information_schema.tables where table_schema = {SCHEMA} and \
+             table_name = substring_index(replace('outbox_schema', '`', ''), '.', -1)"
+        }
         Dialect::Sqlite => "select 1 from sqlite_master where name = replace('outbox_schema', '\"', '')",
-    })
+    };
+    fill(sql, &[], dialect, names)
 }
 
 async fn version(conn: &mut dyn Connection, sql: &Sql) -> Result<i64, StoreError> {

@@ -1,5 +1,7 @@
 use outbox_core::{StoreError, StoreErrorKind};
 
+use crate::Dialect;
+
 /// Where the tables are: a schema, and the first word of their names.
 ///
 /// Both are checked, `[A-Za-z_][A-Za-z0-9_]*`, so no name can break out of a statement.
@@ -46,7 +48,17 @@ impl Names {
     }
 
     /// Puts the names into SQL text of one's own: every word that is `outbox` or begins with `outbox_` is replaced.
+    /// Names are quoted as standard SQL does; for MySQL use [`render_for`](Self::render_for).
     pub fn render(&self, sql: &str) -> String {
+        self.quoted(sql, '"')
+    }
+
+    /// As [`render`](Self::render), with the quotes of this database.
+    pub fn render_for(&self, dialect: Dialect, sql: &str) -> String {
+        self.quoted(sql, if dialect == Dialect::Mysql { '`' } else { '"' })
+    }
+
+    fn quoted(&self, sql: &str, q: char) -> String {
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let mut out = String::with_capacity(sql.len() + 256);
         let mut rest = sql;
@@ -61,9 +73,9 @@ impl Names {
                 out.push_str(word);
             } else {
                 if let Some(schema) = &self.schema {
-                    out.push_str(&format!("\"{schema}\"."));
+                    out.push_str(&format!("{q}{schema}{q}."));
                 }
-                out.push_str(&format!("\"{}{tail}\"", self.prefix));
+                out.push_str(&format!("{q}{}{tail}{q}", self.prefix));
             }
             rest = after;
         }
@@ -96,6 +108,7 @@ mod tests {
              \"shop\".\"Events\", '\"shop\".\"Events_relay\"'::regclass"
         );
         assert_eq!(Names::default().render("from outbox_message"), "from \"outbox_message\"");
+        assert_eq!(names.render_for(Dialect::Mysql, "from outbox_message"), "from `shop`.`Events_message`");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The statements for Postgres. What each was seen to do, and which rule would lose or invert messages without it,
 //! stands in ARCHITECTURE.md.
 
+use crate::replay::POSTGRES_COVERED;
 use crate::statements::Text;
 
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_initial.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/postgres/0001_initial.sql"),
+    include_str!("../migrations/postgres/0002_retention_and_replay.sql"),
+];
 
 pub(crate) const LOCK_MIGRATIONS: &str = "select pg_advisory_xact_lock(hashtextextended('outbox migrations', 0))::text";
 
@@ -20,7 +24,8 @@ const HEADER: &str = "select age('3'::xid)::int8 seq, null::uuid id, pg_current_
     where r.relay = $1 and r.epoch = $2 and i.token = $3 and {VALID}";
 
 /// What stands for what in the statements, in the order of replacement.
-pub(crate) const PARTS: &[(&str, &str)] = &[("{HEADER}", HEADER), ("{COLUMNS}", COLUMNS), ("{VALID}", VALID)];
+pub(crate) const PARTS: &[(&str, &str)] =
+    &[("{HEADER}", HEADER), ("{COLUMNS}", COLUMNS), ("{VALID}", VALID), ("{COVERED}", POSTGRES_COVERED)];
 
 pub(crate) const STATEMENTS: Text = Text {
     // A plan cached while the table was small or empty would scan and sort after it has grown.
@@ -28,6 +33,7 @@ pub(crate) const STATEMENTS: Text = Text {
         set plan_cache_mode = force_generic_plan; set default_transaction_isolation = 'read committed'",
     setup_settle: "set plan_cache_mode = force_generic_plan; set default_transaction_isolation = 'read committed'; \
         set synchronous_commit = off",
+    begin: "begin",
     durable: "set synchronous_commit = on",
     lazy: "set synchronous_commit = off",
     version: "select max(version)::int8 from outbox_schema",
@@ -44,13 +50,13 @@ pub(crate) const STATEMENTS: Text = Text {
             topics = array(select jsonb_array_elements_text($5::text::jsonb)) \
             where relay = $1 and (owner is null or owner = $2 or expires_at < now()) \
               and (epoch = 0 or $6 = 1 or exists (select from outbox_incarnation i where i.relay = r.relay and {VALID})) \
-            returning relay, epoch, position, floor, snapshot, unsettled), \
+            returning relay, epoch, position, floor, snapshot, unsettled, replay), \
         tok as (insert into outbox_incarnation (relay, token, server, tab, filenode) \
             select relay, $3, pg_postmaster_start_time(), 'outbox_incarnation'::regclass::oid, \
                    pg_relation_filenode('outbox_message_seq_seq') from own \
             on conflict (relay) do update set token = excluded.token, server = excluded.server, tab = excluded.tab, \
                 filenode = excluded.filenode) \
-        select epoch, position, floor, snapshot::text, unsettled::text from own",
+        select epoch, position, floor, snapshot::text, unsettled::text, replay::text from own",
     standing: "select greatest(0, extract(epoch from expires_at - now()) * 1000)::int8, epoch, \
                exists (select from outbox_incarnation i where i.relay = r.relay and {VALID})::int::int8, \
                (extract(epoch from lease) * 1000)::int8, pg_postmaster_start_time()::text \
@@ -134,8 +140,9 @@ pub(crate) const STATEMENTS: Text = Text {
                 and not (m.seq <= r.position and r.snapshot is not null \
                          and pg_visible_in_snapshot(m.xid, r.snapshot) and not r.unsettled @> m.seq) \
                 and (r.topics = '{}' or exists (select from unnest(r.topics) t where t = m.topic \
-                     or right(t, 1) = '*' and starts_with(m.topic, left(t, -1)))) limit $1) w), \
-            to_char(settled_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') \
+                     or right(t, 1) = '*' and starts_with(m.topic, left(t, -1)))) and {COVERED} limit $1) w), \
+            to_char(settled_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
+            to_json(r.topics)::text, r.replay::text \
         from outbox_relay r order by relay",
     // A holder is fenced off by the epoch at once; its lease runs on, because it may still hand out what it has.
     reset: &["with own as (update outbox_relay set epoch = epoch + 1, position = 0, \

@@ -9,7 +9,7 @@ pub(crate) fn write(set: &SeqSet, dialect: Dialect) -> String {
     let ranges: Vec<String> = set.ranges().iter().map(|(lo, hi)| format!("[{lo},{hi}]")).collect();
     match dialect {
         Dialect::Postgres => format!("{{{}}}", ranges.join(",")),
-        Dialect::Sqlite => format!("[{}]", ranges.join(",")),
+        Dialect::Mysql | Dialect::Sqlite => format!("[{}]", ranges.join(",")),
     }
 }
 

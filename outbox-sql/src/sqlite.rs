@@ -1,11 +1,18 @@
 //! The statements for SQLite. Numbered parameters are the same as on Postgres.
 
+use crate::replay::SQLITE_COVERED;
 use crate::statements::Text;
 
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_initial.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/sqlite/0001_initial.sql"),
+    include_str!("../migrations/sqlite/0002_retention_and_replay.sql"),
+];
 
 const NOW: &str = "cast(unixepoch('subsec') * 1000000 as integer)";
-const COLUMNS: &str = "seq, id, topic, key, event_type, payload, content_type, headers, created_at";
+/// SQLite checks no types: what another writer got wrong must not stop the relay.
+const COLUMNS: &str = "seq, substr(cast(id as blob), 1, 16), cast(topic as text), \
+    cast(key as text), cast(event_type as text), cast(payload as blob), cast(content_type as text), \
+    cast(headers as text), cast(created_at as integer)";
 const OWN: &str = "relay = $1 and epoch = $2 and token = $3";
 /// A note where epoch and token are ours, nothing otherwise.
 const HEADER: &str =
@@ -13,11 +20,12 @@ const HEADER: &str =
 
 /// What stands for what in the statements, in the order of replacement.
 pub(crate) const PARTS: &[(&str, &str)] =
-    &[("{HEADER}", HEADER), ("{COLUMNS}", COLUMNS), ("{OWN}", OWN), ("{NOW}", NOW)];
+    &[("{HEADER}", HEADER), ("{COLUMNS}", COLUMNS), ("{OWN}", OWN), ("{NOW}", NOW), ("{COVERED}", SQLITE_COVERED)];
 
 pub(crate) const STATEMENTS: Text = Text {
     setup_fetch: "pragma journal_mode = wal; pragma busy_timeout = 5000; pragma query_only = on",
     setup_settle: "pragma journal_mode = wal; pragma busy_timeout = 5000; pragma synchronous = normal",
+    begin: "begin immediate",
     durable: "pragma synchronous = full",
     lazy: "pragma synchronous = normal",
     version: "select max(version) from outbox_schema",
@@ -29,7 +37,7 @@ pub(crate) const STATEMENTS: Text = Text {
     acquire: "update outbox_relay set owner = $2, epoch = epoch + 1, token = $3, lease = $4, topics = $5, \
             expires_at = {NOW} + $4 * 1000 \
         where relay = $1 and (owner is null or owner = $2 or expires_at < {NOW}) \
-        returning epoch, position, floor, null, unsettled",
+        returning epoch, position, floor, null, unsettled, replay",
     standing: "select max(0, coalesce(expires_at, 0) - {NOW}) / 1000, epoch, 1, lease, '' \
         from outbox_relay where relay = $1",
     parked: "select seq, key, attempts, max(0, (next_attempt_at - {NOW}) / 1000), last_error \
@@ -82,8 +90,8 @@ pub(crate) const STATEMENTS: Text = Text {
                     where m.seq between json_extract(u.value, '$[0]') and json_extract(u.value, '$[1]'))) \
                 and (r.topics = '[]' or exists (select 1 from json_each(r.topics) t where t.value = m.topic \
                     or substr(t.value, -1) = '*' and substr(m.topic, 1, length(t.value) - 1) = rtrim(t.value, '*'))) \
-                limit $1)), \
-            strftime('%Y-%m-%dT%H:%M:%fZ', settled_at / 1e6, 'unixepoch') \
+                and {COVERED} limit $1)), \
+            strftime('%Y-%m-%dT%H:%M:%fZ', settled_at / 1e6, 'unixepoch'), topics, replay \
         from outbox_relay r order by relay",
     reset: &[
         "update outbox_relay set token = null, epoch = epoch + 1, position = 0, floor = 0, unsettled = '[]' \

@@ -1,6 +1,6 @@
 //! One list of statements for every database: the engine asks by purpose, with the same parameters everywhere.
 
-use crate::{Dialect, Names, postgres, sqlite};
+use crate::{Dialect, Names, mysql, postgres, sqlite};
 
 /// `S` is a statement, `L` a list of statements.
 #[derive(Debug, Clone)]
@@ -8,6 +8,8 @@ pub(crate) struct Statements<S, L> {
     /// Session settings of the connection that fetches, and of the one that settles.
     pub(crate) setup_fetch: S,
     pub(crate) setup_settle: S,
+    /// Begins a transaction that writes.
+    pub(crate) begin: S,
     /// Whether a commit on the settling connection waits for the disk.
     pub(crate) durable: S,
     pub(crate) lazy: S,
@@ -56,16 +58,15 @@ impl Sql {
     pub(crate) fn new(dialect: Dialect, names: &Names) -> Self {
         let (text, parts) = match dialect {
             Dialect::Postgres => (postgres::STATEMENTS, postgres::PARTS),
+            Dialect::Mysql => (mysql::STATEMENTS, mysql::PARTS),
             Dialect::Sqlite => (sqlite::STATEMENTS, sqlite::PARTS),
         };
-        let fill = |sql: &str| {
-            let sql = parts.iter().fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part));
-            names.render(&sql)
-        };
+        let fill = |sql: &str| fill(sql, parts, dialect, names);
         let list = |sqls: &[&str]| sqls.iter().map(|sql| fill(sql)).collect::<Vec<_>>();
         Self {
             setup_fetch: fill(text.setup_fetch),
             setup_settle: fill(text.setup_settle),
+            begin: fill(text.begin),
             durable: fill(text.durable),
             lazy: fill(text.lazy),
             version: fill(text.version),
@@ -87,4 +88,11 @@ impl Sql {
             reset: list(text.reset),
         }
     }
+}
+
+/// Puts the parts, and then the names, into a statement.
+pub(crate) fn fill(sql: &str, parts: &[(&str, &str)], dialect: Dialect, names: &Names) -> String {
+    let sql = parts.iter().fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part));
+    let schema = names.schema_name().map_or("database()".into(), |schema| format!("'{schema}'"));
+    names.render_for(dialect, &sql).replace("{SCHEMA}", &schema)
 }

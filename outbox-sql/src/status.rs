@@ -1,8 +1,9 @@
 use outbox_core::{StoreError, StoreErrorKind};
 
 use crate::migrate::check;
+use crate::replay::Selection;
 use crate::statements::Sql;
-use crate::{Driver, Names, Value};
+use crate::{Dialect, Driver, Names, Replay, Value};
 
 /// More waiting messages are not counted.
 const COUNTED: i64 = 100_001;
@@ -29,6 +30,10 @@ pub struct RelayStatus {
     pub dead: i64,
     /// When messages were settled last, in UTC as RFC 3339.
     pub settled_at: Option<String>,
+    /// The topics of whoever ran it last: exact names, or prefixes that end in one `*`. Empty: all.
+    pub topics: Vec<String>,
+    /// What it replays, where it is a replay.
+    pub replay: Option<Replay>,
 }
 
 /// How every relay name of these tables stands, by name.
@@ -39,6 +44,10 @@ pub async fn status(driver: &dyn Driver, names: &Names) -> Result<Vec<RelayStatu
     let sql = Sql::new(driver.dialect(), names);
     let mut conn = driver.connect().await?;
     check(&mut *conn, &sql).await?;
+    if driver.dialect() == Dialect::Mysql {
+        // Else the last number is that of a statistic, up to a day old.
+        conn.script(&sql.setup_fetch).await?;
+    }
     let rows = conn.query(&sql.status, &[Value::from(COUNTED)]).await.map_err(|e| e.during("status"))?;
     let int = |row: &[Value], i: usize| row[i].int().unwrap_or(0);
     let status = |row: Vec<Value>| RelayStatus {
@@ -51,6 +60,12 @@ pub async fn status(driver: &dyn Driver, names: &Names) -> Result<Vec<RelayStatu
         dead: int(&row, 6),
         waiting: int(&row, 7),
         settled_at: row[8].text().map(str::to_owned),
+        topics: row.get(9).and_then(Value::text).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),
+        replay: row
+            .get(10)
+            .and_then(Value::text)
+            .and_then(Selection::read)
+            .map(|selection| Replay { relay: row[0].text().unwrap_or_default().to_owned(), selection }),
     };
     Ok(rows.into_iter().map(status).collect())
 }
@@ -66,7 +81,7 @@ pub async fn reset(driver: &dyn Driver, names: &Names, relay: &str) -> Result<()
     check(&mut *conn, &sql).await?;
     let several = sql.reset.len() > 1;
     if several {
-        conn.script("begin immediate").await?;
+        conn.script(&sql.begin).await?;
     }
     let mut known = None;
     for statement in &sql.reset {

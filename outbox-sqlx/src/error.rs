@@ -10,11 +10,21 @@ pub(crate) fn map(error: Error, of_code: impl Fn(&str, &str) -> StoreErrorKind) 
         // Lost connections, TLS, protocol, crashed workers: whatever it was, a new connection may do.
         _ => StoreErrorKind::Unavailable,
     };
+    let code = error.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned());
     let error = StoreError::new(kind, "statement").with_source(error);
     match kind {
         StoreErrorKind::Schema => {
             error.with_detail("run `outbox migrate` or call `migrate()`, and check schema and table names")
         }
+        StoreErrorKind::RolledBack => error.with_detail(
+            "an earlier statement of it failed and its error was passed over, so the database keeps nothing of it: \
+             handle every error, or put what may fail into a savepoint (`tx.begin()`)",
+        ),
+        StoreErrorKind::Config if matches!(&code, Some(code) if code == "26000" || code == "42P05") => error
+            .with_detail(
+                "a pooler mixes up prepared statements: use PgBouncer 1.21 or newer with `max_prepared_statements` \
+                 above 0, or a direct URL",
+            ),
         _ => error,
     }
 }

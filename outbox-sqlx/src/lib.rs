@@ -16,14 +16,18 @@
 //! # }
 //! ```
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod error;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-pub use outbox_sql::{RelayStatus, SqlStore};
+#[cfg(feature = "mysql")]
+pub use mysql::Mysql;
+pub use outbox_sql::{QueueStore, RelayStatus, Replay, SqlStore};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 #[cfg(feature = "sqlite")]

@@ -83,6 +83,11 @@ impl StoreHarness for Harness {
         Ok(true)
     }
 
+    async fn retain(&self) -> bool {
+        self.outbox.retain(&self.readers, Duration::ZERO).await.expect("retained");
+        true
+    }
+
     async fn rewind(&self) -> bool {
         let sql = "delete from outbox_message; delete from sqlite_sequence";
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.readers).await.expect("rewound");

@@ -244,3 +244,34 @@ async fn a_client_without_a_crate_of_its_own_runs_the_statement_of_the_engine() 
         assert_eq!((sent.content_type(), sent.headers()), (m.content_type.as_deref(), &m.headers[..]));
     }
 }
+
+#[tokio::test]
+async fn what_another_writer_got_wrong_stops_nothing() {
+    let (_file, outbox, pool) = fresh().await;
+    let odd = [
+        ("payload", "7"),
+        ("payload", "1.5"),
+        ("payload", "cast(x'ff00' as text)"),
+        ("topic", "cast(x'74ff' as text)"),
+        ("topic", "x'41ff'"),
+        ("key", "7"),
+        ("key", "x'41ff'"),
+        ("event_type", "x'41'"),
+        ("content_type", "x'ff'"),
+        ("headers", "jsonb('{\"a\": \"b\"}')"),
+        ("created_at", "'yesterday'"),
+        ("id", "'0123456789abcdef'"),
+        ("id", "1234567890123456"),
+    ];
+    for (column, value) in odd {
+        let names = ["id", "topic", "key", "event_type", "payload", "content_type", "headers", "created_at"];
+        let usual = ["randomblob(16)", "'t'", "null", "'e'", "'x'", "null", "null", "1"];
+        let values: Vec<&str> = names.iter().zip(usual).map(|(n, v)| if *n == column { value } else { v }).collect();
+        let (names, values) = (names.join(", "), values.join(", "));
+        run(&pool, &format!("insert into outbox_message ({names}) values ({values})")).await;
+    }
+    let sent = MemoryTransport::new();
+    relay(&outbox, &pool, &sent).until_drained(SOON).await.expect("not one of them stops the relay");
+    let dead = text(&pool, "select cast(count(*) as text) from outbox_dead_letter").await;
+    assert_eq!((sent.take().len(), dead.as_deref()), (odd.len() - 1, Some("1")), "all but the binary headers");
+}

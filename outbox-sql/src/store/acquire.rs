@@ -5,30 +5,33 @@ use std::time::Duration;
 use outbox_core::log::{Cursor, Log, Scan};
 use outbox_core::{AcquireRequest, Acquired, Lease, ParkedMessage, StartAt, StoreError, StoreErrorKind, clock};
 
-use super::session::{Reader, Session, own};
+use super::session::{Reader, Session, covers, own};
 use super::{Era, PATIENCE, SqlStore, lock};
 use crate::driver::Note;
 use crate::migrate::check;
-use crate::{Connection, Dialect, Rows, Value, ranges};
+use crate::replay::Selection;
+use crate::statements::Sql;
+use crate::{Connection, Dialect, Rows, Value, ranges, retain};
 
 impl SqlStore {
     pub(super) async fn try_acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
         let relay = request.relay.as_str();
         let waiting = self.standby.lock().await.remove(relay);
+        let fresh = waiting.is_none();
         let mut conn = match waiting {
             Some(conn) => conn,
-            None => {
-                let mut conn = self.driver.connect().await?;
-                check(&mut *conn, &self.sql).await?;
-                // Whatever the pool's options say: a crash must not undo an epoch.
-                conn.script(&self.sql.durable).await?;
-                conn
-            }
+            None => self.driver.connect().await?,
         };
+        // Every time: the tables may have been brought to another version while we stood by.
+        check(&mut *conn, &self.sql).await?;
+        if fresh {
+            // Whatever the pool's options say: a crash must not undo an epoch.
+            conn.script(&self.sql.durable).await?;
+        }
         let now = i64::from(request.start == StartAt::Now);
         conn.query(&self.sql.ensure, &[relay.into(), now.into()]).await?;
         let sequence = self.check_sequence(&mut *conn, relay, None).await?;
-        let token = self.new_token(request);
+        let token = new_token(request);
         let waited = self.waited(&mut *conn, request).await?;
         let topics = serde_json::json!(request.topics.patterns()).to_string();
         let lease_ms = i64::try_from(request.lease.as_millis()).unwrap_or(i64::MAX / 2_000);
@@ -49,18 +52,12 @@ impl SqlStore {
         lock(&self.tokenless).remove(relay);
         let lease = Lease { relay: relay.to_owned(), epoch: row[0].int().unwrap_or_default(), token };
         let cursor = self.cursor(row)?;
+        let replay = selection(row)?;
         conn.script(&self.sql.setup_settle).await?;
-        let parked = self.parked(&mut *conn, relay).await?;
-        let session = self.take_over(request, lease.clone(), &cursor, sequence, conn).await?;
+        let parked = parked(&mut *conn, &self.sql, relay).await?;
+        let session = self.take_over(request, lease.clone(), (&cursor, replay), sequence, conn).await?;
         lock(&self.sessions).insert(relay.to_owned(), Arc::new(session));
         Ok(Acquired::Yes(lease, parked))
-    }
-
-    /// Never the same twice: it tells one incarnation of the database, and one lease, from any other.
-    fn new_token(&self, request: &AcquireRequest) -> u128 {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
-        uuid::Uuid::now_v7().as_u128() ^ request.owner.rotate_left(64) ^ (count << 40)
     }
 
     /// The numbers that writers draw must lie above what was handed out, and come from the same sequence as then.
@@ -129,24 +126,12 @@ impl SqlStore {
         })
     }
 
-    async fn parked(&self, conn: &mut dyn Connection, relay: &str) -> Result<Vec<ParkedMessage>, StoreError> {
-        let parked = |row: Vec<Value>| ParkedMessage {
-            seq: row[0].int().unwrap_or(0),
-            key: row[1].text().map(str::to_owned),
-            attempts: row[2].int().and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
-            due_in: Duration::from_millis(row[3].int().and_then(|n| u64::try_from(n).ok()).unwrap_or(0)),
-            last_error: row[4].text().map(str::to_owned),
-        };
-        let rows = conn.query(&self.sql.parked, &[relay.into()]).await?;
-        Ok(rows.into_iter().map(parked).collect())
-    }
-
     /// Reads everything that is not settled up to the position, in one statement.
     async fn take_over(
         &self,
         request: &AcquireRequest,
         lease: Lease,
-        cursor: &Cursor,
+        (cursor, replay): (&Cursor, Option<Selection>),
         sequence: Option<i64>,
         settling: Box<dyn Connection>,
     ) -> Result<Session, StoreError> {
@@ -168,18 +153,22 @@ impl SqlStore {
         let mut gaps: Vec<(i64, i64)> = rows.notes.iter().filter_map(gap).collect();
         gaps.sort_unstable();
         let all = rows.messages.finish();
-        let mine: Vec<usize> = (0..all.len()).filter(|i| request.topics.matches(all.get(*i).topic())).collect();
+        let mine = (0..all.len()).filter(|i| covers(&request.topics, replay.as_ref(), &all.get(*i)));
+        let mine: Vec<usize> = mine.collect();
         let todo: Vec<i64> = mine.iter().map(|i| all.get(*i).seq()).collect();
         let now = clock::now();
+        let retention = self.retention.as_ref().and_then(|sql| retain::Task::start(&self.driver, sql, self.keep));
         Ok(Session {
             lease,
             topics: request.topics.clone(),
+            replay,
             patience: PATIENCE.min(request.lease / 3).max(Duration::from_millis(100)),
             log: Log::take_over(cursor, &Scan { snapshot, gaps: &gaps, todo: &todo }, now).into(),
             progress: Default::default(),
             backlog: std::sync::Mutex::new(mine.iter().map(|i| all.slot(*i)).collect()),
             fetching: Reader { conn, sequence, sequence_seen: now, bytes: 0 }.into(),
             settling: Some(settling).into(),
+            _retention: retention,
         })
     }
 }
@@ -190,6 +179,37 @@ struct Standing {
     valid: bool,
     lease: Duration,
     era: Era,
+}
+
+/// Never the same twice: it tells one incarnation of the database, and one lease, from any other.
+pub(crate) fn new_token(request: &AcquireRequest) -> u128 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
+    uuid::Uuid::now_v7().as_u128() ^ request.owner.rotate_left(64) ^ (count << 40)
+}
+
+/// What is parked under a relay name.
+pub(crate) async fn parked(
+    conn: &mut dyn Connection,
+    sql: &Sql,
+    relay: &str,
+) -> Result<Vec<ParkedMessage>, StoreError> {
+    let parked = |row: Vec<Value>| ParkedMessage {
+        seq: row[0].int().unwrap_or(0),
+        key: row[1].text().map(str::to_owned),
+        attempts: row[2].int().and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+        due_in: Duration::from_millis(row[3].int().and_then(|n| u64::try_from(n).ok()).unwrap_or(0)),
+        last_error: row[4].text().map(str::to_owned),
+    };
+    let rows = conn.query(&sql.parked, &[relay.into()]).await?;
+    Ok(rows.into_iter().map(parked).collect())
+}
+
+/// What a name replays; to pass over a part of it would deliver what is not covered.
+fn selection(row: &[Value]) -> Result<Option<Selection>, StoreError> {
+    let Some(text) = row.get(5).and_then(Value::text) else { return Ok(None) };
+    let read = Selection::read(text);
+    read.map(Some).ok_or_else(|| unexpected(format!("the selection of this replay is not understood: {text}")))
 }
 
 pub(super) fn unexpected(what: impl ToString) -> StoreError {

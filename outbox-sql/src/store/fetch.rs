@@ -5,7 +5,7 @@ use outbox_core::{Batch, StoreError, StoreErrorKind, clock};
 
 use super::acquire::unexpected;
 use super::session::{Reader, Session};
-use super::{SqlStore, lock};
+use super::{SqlStore, bounded, lock};
 use crate::{Connection, Dialect, Rows, Value};
 
 /// A fetch ends after this many bytes.
@@ -23,10 +23,13 @@ impl SqlStore {
         }
         let reader = &mut *session.fetching.lock().await;
         loop {
-            let (batch, found, more) = self.fetch_once(session, reader, limit).await?;
+            // Bounded one by one: a name that covers little may have to read through a whole table first.
+            let once = self.fetch_once(session, reader, limit);
+            let (batch, found, more) = bounded("fetch", session.patience, once).await?;
             if found == 0 && clock::now().saturating_duration_since(reader.sequence_seen) >= RECHECK {
                 let known = (lock(&session.log).position(), reader.sequence);
-                self.check_sequence(&mut *reader.conn, &session.lease.relay, Some(known)).await?;
+                let check = self.check_sequence(&mut *reader.conn, &session.lease.relay, Some(known));
+                bounded("fetch", session.patience, check).await?;
                 reader.sequence_seen = clock::now();
             }
             // Where all that was found is of other topics, there may be more behind it.
@@ -63,9 +66,9 @@ impl SqlStore {
         reader.bytes = rows.messages.bytes();
         let found: Vec<i64> = rows.messages.seqs().collect();
         let all = rows.messages.finish();
-        let foreign = all.iter().any(|m| !session.topics.matches(m.topic()));
+        let foreign = all.iter().any(|m| !session.covers(&m));
         let batch = if foreign {
-            let mine = (0..all.len()).filter(|i| session.topics.matches(all.get(*i).topic()));
+            let mine = (0..all.len()).filter(|i| session.covers(&all.get(*i)));
             Batch::from_slots(mine.map(|i| all.slot(i)).collect())
         } else {
             all
@@ -99,7 +102,7 @@ impl SqlStore {
         match (self.dialect, &note.topic) {
             (Dialect::Postgres, Some(text)) => Ok(Some(Snapshot::new(text, note.seq).map_err(unexpected)?)),
             (Dialect::Postgres, None) => Err(unexpected("the fetch returned no snapshot")),
-            (Dialect::Sqlite, _) => Ok(None),
+            (Dialect::Mysql | Dialect::Sqlite, _) => Ok(None),
         }
     }
 

@@ -1,10 +1,10 @@
 //! The one store: what it decides stands in [`outbox_core::log`], what it says to a database in `statements`.
 
-mod acquire;
+pub(crate) mod acquire;
 mod fetch;
 mod progress;
 mod session;
-mod settle;
+pub(crate) mod settle;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,10 +18,10 @@ use session::Session;
 use tokio::time::timeout;
 
 use crate::statements::Sql;
-use crate::{Connection, Dialect, Driver, Names, Signal};
+use crate::{Connection, Dialect, Driver, Keep, Names, Signal, retain};
 
 /// A statement of a database that does not answer is given up after this time, or a third of the lease.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An epoch of a relay name, and when the server that told it was started.
 type Era = (i64, String);
@@ -32,6 +32,8 @@ pub struct SqlStore {
     driver: Arc<dyn Driver>,
     dialect: Dialect,
     sql: Sql,
+    retention: Option<Arc<retain::Sql>>,
+    keep: Keep,
     signal: Signal,
     /// What is remembered under each lease.
     sessions: Mutex<HashMap<String, Arc<Session>>>,
@@ -47,12 +49,25 @@ impl SqlStore {
         Self {
             dialect: driver.dialect(),
             sql: Sql::new(driver.dialect(), names),
+            retention: retain::Sql::new(driver.dialect(), names).ok().map(Arc::new),
+            keep: Keep::default(),
             driver: Arc::new(driver),
             signal: signal.clone(),
             sessions: Mutex::default(),
             tokenless: Mutex::default(),
             standby: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// How long messages are kept after every relay name has settled them. Default: 7 days.
+    ///
+    /// Deleting runs beside a relay, for as long as it holds its lease, over a connection of its own that is opened when
+    /// there may be something to delete. All processes together spend at most a tenth of the time on it. What was
+    /// deleted cannot be replayed.
+    #[must_use]
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
     }
 
     fn session(&self, lease: &Lease, operation: &'static str) -> Result<Arc<Session>, StoreError> {
@@ -64,7 +79,9 @@ impl SqlStore {
 #[async_trait]
 impl Store for SqlStore {
     fn capabilities(&self) -> StoreCapabilities {
-        StoreCapabilities::log()
+        let mut log = StoreCapabilities::log();
+        log.retention = true;
+        log
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
@@ -80,7 +97,7 @@ impl Store for SqlStore {
 
     async fn fetch(&self, lease: &Lease, limits: FetchLimits) -> Result<Batch, StoreError> {
         let session = self.session(lease, "fetch")?;
-        bounded("fetch", session.patience, self.fetch_next(&session, limits.messages)).await
+        self.fetch_next(&session, limits.messages).await.map_err(|e| e.during("fetch"))
     }
 
     async fn read(&self, lease: &Lease, seqs: &[i64]) -> Result<Batch, StoreError> {
@@ -104,12 +121,12 @@ impl Store for SqlStore {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Names the operation in its error, and bounds the time that it may take.
-async fn bounded<T>(
+pub(crate) async fn bounded<T>(
     operation: &'static str,
     patience: Duration,
     work: impl Future<Output = Result<T, StoreError>>,

@@ -4,15 +4,18 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use outbox_core::log::Log;
-use outbox_core::{Lease, Slot, TopicFilter};
+use outbox_core::{Lease, MessageRef, Slot, TopicFilter};
 
 use super::progress::Progress;
-use crate::{Connection, Value};
+use crate::replay::Selection;
+use crate::{Connection, Value, retain};
 
 /// What is remembered under one lease, and the connections that work under it.
 pub(super) struct Session {
     pub(super) lease: Lease,
     pub(super) topics: TopicFilter,
+    /// Which messages are covered, of a name that replays.
+    pub(super) replay: Option<Selection>,
     pub(super) patience: Duration,
     pub(super) log: Mutex<Log>,
     pub(super) progress: Mutex<Progress>,
@@ -21,6 +24,8 @@ pub(super) struct Session {
     pub(super) fetching: tokio::sync::Mutex<Reader>,
     /// `None` after an error or a cancelled call: whether it was applied is not known.
     pub(super) settling: tokio::sync::Mutex<Option<Box<dyn Connection>>>,
+    /// It ends with the session.
+    pub(super) _retention: Option<retain::Task>,
 }
 
 /// The connection that fetches, and what is known of what it reads.
@@ -38,6 +43,15 @@ impl Session {
     pub(super) fn own(&self) -> Vec<Value> {
         own(&self.lease)
     }
+
+    /// Whether this name is to hand a message out. Every other one counts as settled.
+    pub(super) fn covers(&self, m: &MessageRef<'_>) -> bool {
+        covers(&self.topics, self.replay.as_ref(), m)
+    }
+}
+
+pub(super) fn covers(topics: &TopicFilter, replay: Option<&Selection>, m: &MessageRef<'_>) -> bool {
+    topics.matches(m.topic()) && replay.is_none_or(|replay| replay.covers(m))
 }
 
 /// The first three parameters of every fenced statement.

@@ -26,14 +26,14 @@ impl SqlStore {
             settlement.parked.is_empty() && settlement.unparked.is_empty() && settlement.dead.is_empty();
         let durable = !settlement.dead.is_empty();
         let rows = if delivered_only && progress.is_none() {
-            run(conn, &self.sql.settle, &params).await?
+            run(conn, &self.sql.begin, &self.sql.settle, &params).await?
         } else {
             params.extend([Value::Int(progress.map(|p| p.0)), Value::Int(progress.map(|p| p.1))]);
             params.extend(side_tables(settlement));
             if durable {
                 conn.script(&self.sql.durable).await?;
             }
-            run(conn, &self.sql.settle_full, &params).await?
+            run(conn, &self.sql.begin, &self.sql.settle_full, &params).await?
         };
         let Some(at) = rows.first().and_then(|row| row[0].int()) else {
             return Err(StoreError::new(StoreErrorKind::LeaseLost, "settle"));
@@ -69,12 +69,12 @@ impl SqlStore {
         let capped = Some(lock(&session.log)).filter(|log| log.is_capped()).map(|log| log.cursor());
         if let Some(whole) = capped {
             // So that a shutdown repeats nothing, however many keys it leaves waiting.
-            run(conn, &self.sql.settle, &self.with_cursor(session, whole, false)).await?;
+            run(conn, &self.sql.begin, &self.sql.settle, &self.with_cursor(session, whole, false)).await?;
         }
         let progress = lock(&session.progress).due(false);
         let mut params = session.own();
         params.extend([Value::Int(progress.map(|p| p.0)), Value::Int(progress.map(|p| p.1))]);
-        let rows = run(conn, &self.sql.release, &params).await?;
+        let rows = run(conn, &self.sql.begin, &self.sql.release, &params).await?;
         if rows.is_empty() {
             return Err(StoreError::new(StoreErrorKind::LeaseLost, "release"));
         }
@@ -83,9 +83,14 @@ impl SqlStore {
 }
 
 /// Several statements are one transaction, which ends when the first of them returns no row.
-async fn run(conn: &mut dyn Connection, sql: &[String], params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
+pub(crate) async fn run(
+    conn: &mut dyn Connection,
+    begin: &str,
+    sql: &[String],
+    params: &[Value],
+) -> Result<Vec<Vec<Value>>, StoreError> {
     let [one] = sql else {
-        conn.script("begin immediate").await?;
+        conn.script(begin).await?;
         let done = in_turn(conn, sql, params).await;
         let kept = done.as_ref().is_ok_and(|first| !first.is_empty());
         let ended = conn.script(if kept { "commit" } else { "rollback" }).await;
@@ -125,6 +130,6 @@ fn side_tables(settlement: &Settlement) -> [Value; 3] {
 }
 
 /// Text that every database can keep.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(ERROR_LENGTH).collect()
 }

@@ -1,21 +1,33 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::TryStreamExt;
 use outbox_core::{Row as MessageRow, StoreError, async_trait};
-use outbox_sql::{Connection, Dialect, Driver, Rows, Value};
+use outbox_sql::{Connection, Dialect, Driver, Line, Pooled, Rows, Value};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgValueRef};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, PgConnection, PgPool, Row, TypeInfo, ValueRef};
 use uuid::Uuid;
 
+use super::doorbell::PgLine;
 use super::kind;
 use crate::error;
 
 /// Microseconds from 1970 to 2000, where Postgres begins to count.
 const EPOCH: i64 = 946_684_800_000_000;
 
+/// A setting that a connection is opened with. One that does not know it afterwards comes from a pooler: those refuse or
+/// drop what they cannot give to every client.
+const MARK: (&str, &str) = ("outbox.direct", "on");
+
 /// Opens connections with the options of a pool.
-pub(super) struct PgDriver(Arc<PgConnectOptions>);
+pub(super) struct PgDriver {
+    options: Arc<PgConnectOptions>,
+    /// Whether connections were found to go through a pooler that refuses the mark.
+    refused: AtomicBool,
+    /// Whether a pooler is still to be spoken of.
+    announce: AtomicBool,
+}
 
 impl std::fmt::Debug for PgDriver {
     /// Without the options: they hold the password.
@@ -26,7 +38,39 @@ impl std::fmt::Debug for PgDriver {
 
 impl PgDriver {
     pub(super) fn of(pool: &PgPool) -> Self {
-        Self(pool.connect_options())
+        Self { options: pool.connect_options(), refused: AtomicBool::new(false), announce: AtomicBool::new(false) }
+    }
+
+    pub(super) fn new(options: PgConnectOptions) -> Self {
+        Self { options: options.into(), refused: AtomicBool::new(false), announce: AtomicBool::new(false) }
+    }
+
+    /// For a relay: says it, once, when its connections go through a pooler.
+    pub(super) fn announcing(self) -> Self {
+        Self { announce: AtomicBool::new(true), ..self }
+    }
+
+    /// A connection, and whether it is one of the server's own.
+    async fn open(&self) -> Result<(PgConnection, bool), sqlx::Error> {
+        let options = (*self.options).clone().disable_statement_logging();
+        if self.refused.load(Ordering::Relaxed) {
+            return Ok((options.connect().await?, false));
+        }
+        match options.clone().options([MARK]).connect().await {
+            Ok(mut conn) => {
+                let seen = AssertSqlSafe(format!("select current_setting('{}', true)", MARK.0));
+                let row = sqlx::raw_sql(seen).fetch_one(&mut conn).await?;
+                let direct = row.try_get::<Option<String>, _>(0)?.as_deref() == Some(MARK.1);
+                Ok((conn, direct))
+            }
+            // PgBouncer names everything it does not like a protocol violation, so only the second attempt tells.
+            Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("08P01" | "0A000")) => {
+                let conn = options.connect().await?;
+                self.refused.store(true, Ordering::Relaxed);
+                Ok((conn, false))
+            }
+            Err(e) => Err(e),
+        }
     }
 }
 
@@ -41,9 +85,24 @@ impl Driver for PgDriver {
     }
 
     async fn connect(&self) -> Result<Box<dyn Connection>, StoreError> {
-        let options = (*self.0).clone().disable_statement_logging();
-        let conn = options.connect().await.map_err(|e| map(e).during("connect"))?;
-        Ok(Box::new(PgConn(conn)))
+        let (conn, direct) = self.open().await.map_err(|e| map(e).during("connect"))?;
+        let conn = Box::new(PgConn(conn));
+        if direct {
+            return Ok(conn);
+        }
+        if self.announce.swap(false, Ordering::Relaxed) {
+            tracing::warn!(
+                "the relay's connections go through a pooler (PgBouncer). It works there, with three round trips a \
+                 statement instead of one; but nothing can be heard through a pooler in transaction mode, so messages \
+                 of other processes are found by polling only: give the relay a direct URL, or `doorbell` one"
+            );
+        }
+        Ok(Box::new(Pooled::new(conn)))
+    }
+
+    async fn listen(&self, channel: &str) -> Result<Option<Box<dyn Line>>, StoreError> {
+        let line = PgLine::listen((*self.options).clone(), channel).await.map_err(|e| map(e).during("listen"))?;
+        Ok(Some(Box::new(line)))
     }
 }
 

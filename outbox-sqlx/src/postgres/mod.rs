@@ -1,18 +1,27 @@
 mod connection;
+mod doorbell;
 mod enqueue;
+mod lock;
+mod log;
 
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError, StoreErrorKind};
-use outbox_sql::{Dialect, Names, RelayStatus, Signal, SqlStore};
-use sqlx::{Connection, PgConnection, PgPool};
+use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
 use crate::error;
 use connection::PgDriver;
 
 /// The outbox in a Postgres database. Cheap to clone; clones wake the same relays.
+///
+/// Everything here works through a pooler in transaction mode too (PgBouncer 1.21 or newer with
+/// `max_prepared_statements` above 0). The relay finds such a pooler when it connects, says so, and leaves no session
+/// settings behind; it then finds the messages of other processes by polling, or by a [`doorbell`](Self::doorbell) with
+/// a direct URL.
 #[derive(Debug, Clone, Default)]
 pub struct Postgres {
     names: Names,
     limits: Limits,
+    keep: Keep,
     signal: Signal,
     sql: enqueue::Inserts,
 }
@@ -29,6 +38,7 @@ impl Postgres {
     /// `Config`, for a name that is not of `[A-Za-z_][A-Za-z0-9_]{0,62}`.
     pub fn schema(mut self, schema: &str) -> Result<Self, StoreError> {
         self.names = self.names.schema(schema)?;
+        self.signal = self.signal.renamed(&self.names);
         self.sql = enqueue::Inserts::new(&self.names);
         Ok(self)
     }
@@ -39,6 +49,7 @@ impl Postgres {
     /// `Config`, for a name that is not of `[A-Za-z_][A-Za-z0-9_]{0,39}`.
     pub fn prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
         self.names = self.names.prefix(prefix)?;
+        self.signal = self.signal.renamed(&self.names);
         self.sql = enqueue::Inserts::new(&self.names);
         Ok(self)
     }
@@ -101,25 +112,42 @@ impl Postgres {
         Ok(messages.len())
     }
 
-    /// Commits, and wakes the relays of this handle and its clones. With `tx.commit()` they find it by polling.
+    /// Commits, and wakes the relays of this handle and its clones, and rings its [`doorbell`](Self::doorbell). With
+    /// `tx.commit()` they find it by polling.
+    ///
+    /// Postgres answers the COMMIT of a transaction in which a statement had failed by rolling it back, and sqlx takes
+    /// that for success. This asks first, which is one more round trip: 0.1 ms on a local server, and 7 to 12 % of the rate
+    /// of 32 connections that do nothing but enqueue one message and commit (same two cores).
     ///
     /// # Errors
-    /// Those of the commit. `Unavailable`: whether it was committed is not known.
-    pub async fn commit(&self, tx: sqlx::Transaction<'_, sqlx::Postgres>) -> Result<(), StoreError> {
+    /// `RolledBack` where a statement of the transaction had failed and its error was passed over: nothing is stored.
+    /// Else those of the commit. `Unavailable`: whether it was committed is not known.
+    ///
+    /// # Cancel safety
+    /// Whether it was committed is not known.
+    pub async fn commit(&self, mut tx: sqlx::Transaction<'_, sqlx::Postgres>) -> Result<(), StoreError> {
+        tx.execute(AssertSqlSafe("select".to_owned())).await.map_err(|e| connection::map(e).during("commit"))?;
         tx.commit().await.map_err(|e| connection::map(e).during("commit"))?;
         self.wake();
         Ok(())
     }
 
-    /// Wakes the relays of this handle and its clones: there may be new messages.
+    /// Wakes the relays of this handle and its clones, and rings its [`doorbell`](Self::doorbell): there are new
+    /// messages. Never waits.
     pub fn wake(&self) {
-        self.signal.wake();
+        self.signal.ring();
     }
 
-    /// What a relay reads from. It opens connections of its own (two, and one while it stands by) with the pool's
-    /// options; the pool itself is not used.
+    /// What a relay reads from. It opens connections of its own with the pool's options (one while it stands by, then
+    /// two, and a third one for [`keep_for`](Self::keep_for)); the pool itself is not used.
     pub fn store(&self, pool: PgPool) -> SqlStore {
-        SqlStore::new(PgDriver::of(&pool), &self.names, &self.signal)
+        SqlStore::new(PgDriver::of(&pool).announcing(), &self.names, &self.signal).keep(self.keep)
+    }
+
+    /// sqlx as the engine sees it: for a [`SqlStore::new`] on a driver that wraps this one, to watch or to disturb what a
+    /// relay asks. Opens connections with the pool's options.
+    pub fn driver(&self, pool: &PgPool) -> impl outbox_sql::Driver + use<> {
+        PgDriver::of(pool)
     }
 
     /// How every relay name stands.
@@ -147,6 +175,9 @@ fn inside_transaction(conn: &PgConnection) -> Result<(), StoreError> {
 fn kind(code: &str) -> StoreErrorKind {
     match code {
         "40001" | "40P01" | "55P03" => StoreErrorKind::Conflict,
+        "25P02" => StoreErrorKind::RolledBack,
+        // PgBouncer before 1.21, or without `max_prepared_statements`.
+        "26000" | "42P05" => StoreErrorKind::Config,
         "42P01" | "42703" | "42883" | "3F000" => StoreErrorKind::Schema,
         "23514" | "22021" => StoreErrorKind::InvalidMessage,
         // A wrong statement, password, database or value: no waiting mends that.

@@ -100,12 +100,17 @@ fn decode(row: &SqliteRow, into: &mut Rows) -> Result<(), sqlx::Error> {
         seq,
         id: u128::from_be_bytes(id),
         created_at: row.try_get(8)?,
-        topic: row.try_get(2)?,
-        key: row.try_get(3)?,
-        event_type: row.try_get(4)?,
+        topic: &text(row, 2)?.unwrap_or_default(),
+        key: text(row, 3)?.as_deref(),
+        event_type: &text(row, 4)?.unwrap_or_default(),
         payload: row.try_get(5)?,
-        content_type: row.try_get(6)?,
-        headers: row.try_get(7)?,
+        content_type: text(row, 6)?.as_deref(),
+        headers: text(row, 7)?.as_deref(),
     });
     Ok(())
+}
+
+/// SQLite checks neither types nor UTF-8: what another writer got wrong must not stop the relay.
+fn text(row: &SqliteRow, i: usize) -> Result<Option<std::borrow::Cow<'_, str>>, sqlx::Error> {
+    Ok(row.try_get::<Option<&[u8]>, _>(i)?.map(String::from_utf8_lossy))
 }

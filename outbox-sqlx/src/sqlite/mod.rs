@@ -1,8 +1,10 @@
 mod connection;
 mod enqueue;
+mod lock;
+mod log;
 
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError, StoreErrorKind};
-use outbox_sql::{Dialect, Names, RelayStatus, Signal, SqlStore};
+use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore};
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 
 use crate::error;
@@ -17,6 +19,7 @@ use connection::SqliteDriver;
 pub struct Sqlite {
     names: Names,
     limits: Limits,
+    keep: Keep,
     signal: Signal,
     sql: enqueue::Insert,
 }
@@ -118,10 +121,16 @@ impl Sqlite {
         self.signal.wake();
     }
 
-    /// What a relay reads from. It opens connections of its own (two, and one while it stands by) with the pool's
-    /// options; the pool itself is not used.
+    /// What a relay reads from. It opens connections of its own with the pool's options (one while it stands by, then
+    /// two, and a third one for [`keep_for`](Self::keep_for)); the pool itself is not used.
     pub fn store(&self, pool: SqlitePool) -> SqlStore {
-        SqlStore::new(SqliteDriver::of(&pool), &self.names, &self.signal)
+        SqlStore::new(SqliteDriver::of(&pool), &self.names, &self.signal).keep(self.keep)
+    }
+
+    /// sqlx as the engine sees it: for a [`SqlStore::new`] on a driver that wraps this one, to watch or to disturb what a
+    /// relay asks. Opens connections with the pool's options.
+    pub fn driver(&self, pool: &SqlitePool) -> impl outbox_sql::Driver + use<> {
+        SqliteDriver::of(pool)
     }
 
     /// How every relay name stands.

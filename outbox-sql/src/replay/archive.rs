@@ -1,0 +1,82 @@
+use outbox_core::StoreError;
+
+use super::{Replay, config};
+use crate::migrate::check;
+use crate::statements::Sql;
+use crate::{Dialect, Driver, Names, Value, literals};
+
+const RESTORE: &str = "insert into outbox_message \
+        (id, topic, `key`, event_type, payload, content_type, headers, created_at) \
+    select id, topic, `key`, event_type, payload, content_type, headers, created_at from outbox_delivered where ";
+
+/// Puts messages that a relay delivered, and that are kept, back into the outbox, behind what waits and in their order.
+/// They keep id and `created_at`, and are delivered again by whoever covers their topics. Gives how many they are. For
+/// MySQL and MariaDB, where delivered messages leave the outbox.
+///
+/// What is kept stays where it is: doing it twice delivers twice.
+///
+/// # Errors
+/// `Config` where nothing that is kept is covered, and on a database that keeps a log. `Schema` where the tables are
+/// missing or of another version.
+///
+/// # Cancel safety
+/// All of them were put back, or none.
+pub async fn restore(driver: &dyn Driver, names: &Names, replay: &Replay) -> Result<u64, StoreError> {
+    if driver.dialect() != Dialect::Mysql {
+        return Err(config("this database keeps a log: replay it under a new relay name"));
+    }
+    let sql = Sql::new(driver.dialect(), names);
+    let mut conn = driver.connect().await?;
+    check(&mut *conn, &sql).await?;
+    conn.script(&sql.setup_settle).await?;
+    let restore = names.render_for(Dialect::Mysql, RESTORE) + &covered(replay) + " order by seq";
+    conn.script(&restore).await.map_err(|e| e.during("replay"))?;
+    let rows = conn.query("select cast(row_count() as signed)", &[]).await?;
+    match rows.first().and_then(|row| row[0].int()).and_then(|n| u64::try_from(n).ok()) {
+        None | Some(0) => Err(config(format!(
+            "nothing that is kept of relay {:?} is covered: messages are kept only where `keep_for` is set, and so long",
+            replay.relay
+        ))),
+        Some(restored) => Ok(restored),
+    }
+}
+
+/// The condition for what is covered.
+fn covered(replay: &Replay) -> String {
+    let selection = &replay.selection;
+    let mut all = vec![literals("relay = $1", &[replay.relay.as_str().into()])];
+    let at = "cast(unix_timestamp(created_at) * 1000000 as signed)";
+    all.extend(selection.from.map(|from| format!("{at} >= {from}")));
+    all.extend(selection.to.map(|to| format!("{at} < {to}")));
+    all.extend(selection.key.as_deref().map(|key| literals("`key` = $1", &[key.into()])));
+    let patterns = selection.topics.patterns();
+    if !patterns.is_empty() {
+        // LIKE, because = ignores spaces at the end.
+        let like = |pattern: &String| literals("topic like $1 escape '!'", &[Value::from(escaped(pattern))]);
+        all.push(format!("({})", patterns.iter().map(like).collect::<Vec<_>>().join(" or ")));
+    }
+    all.join(" and ")
+}
+
+/// A topic or a prefix as a pattern of LIKE.
+fn escaped(pattern: &str) -> String {
+    let (text, rest) = pattern.strip_suffix('*').map_or((pattern, ""), |prefix| (prefix, "%"));
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_") + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_covered_becomes_a_condition() {
+        let all = covered(&Replay::new("r"));
+        assert_eq!(all, "relay = _utf8mb4 x'72'");
+        let some = covered(&Replay::new("r").key("k").topics(["a", "b_*"]).expect("valid"));
+        assert_eq!(
+            some,
+            "relay = _utf8mb4 x'72' and `key` = _utf8mb4 x'6b' and (topic like _utf8mb4 x'61' escape '!' or topic like \
+             _utf8mb4 x'62215f25' escape '!')"
+        );
+    }
+}

@@ -1,0 +1,6 @@
+//! The store on MySQL passes the suite, with a database of its own for each clause.
+#![cfg(feature = "mysql")]
+
+mod mysql_harness;
+
+suite_on!(mysql);

@@ -1,0 +1,16 @@
+//! The store on the oldest Postgres passes the suite, with a database of its own for each clause.
+#![cfg(feature = "postgres")]
+
+mod postgres_harness;
+
+use postgres_harness::Harness;
+
+struct Oldest;
+
+impl postgres_harness::Server for Oldest {
+    async fn server() -> testkit::Postgres {
+        testkit::Postgres::version("14").await
+    }
+}
+
+outbox_conformance::store_suite!(Harness<Oldest>);
