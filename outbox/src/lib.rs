@@ -6,16 +6,43 @@
 //! | feature | gives |
 //! |---|---|
 //! | `sqlx-postgres` | `outbox::sqlx::Postgres` |
+//! | `sqlx-mysql` | `outbox::sqlx::Mysql`, for MySQL and MariaDB |
+//! | `sqlx-mysql-rsa` | the same, for a server that is reached without TLS and wants passwords by caching_sha2_password |
 //! | `sqlx-sqlite` | `outbox::sqlx::Sqlite` |
+//! | `diesel-postgres` | `outbox::diesel::Postgres`, with libpq |
+//! | `diesel-mysql` | `outbox::diesel::Mysql`, with libmariadb or libmysqlclient |
+//! | `diesel-sqlite` | `outbox::diesel::Sqlite` |
+//! | `diesel-async-postgres` | `outbox::diesel::AsyncPostgres` |
+//! | `diesel-async-mysql` | `outbox::diesel::AsyncMysql` |
+//! | `sql` | `outbox::sql`: the insert and the schema, for other clients (tokio-postgres, sea-orm, rusqlite, ...) |
 //! | `kafka` | `outbox::kafka::KafkaTransport` |
 //! | `kafka-ssl` | the same with TLS and SASL/SCRAM, with the system's OpenSSL |
 
 pub use outbox_core::*;
 
-/// Postgres and SQLite through sqlx.
-#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+/// Postgres, MySQL, MariaDB and SQLite through sqlx.
+#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-mysql", feature = "sqlx-sqlite"))]
 pub mod sqlx {
     pub use outbox_sqlx::*;
+}
+
+/// Postgres, MySQL, MariaDB and SQLite through diesel and diesel-async.
+#[cfg(any(
+    feature = "diesel-postgres",
+    feature = "diesel-mysql",
+    feature = "diesel-sqlite",
+    feature = "diesel-async-postgres",
+    feature = "diesel-async-mysql"
+))]
+pub mod diesel {
+    pub use outbox_diesel::*;
+}
+
+/// The SQL engine: the statement that writes messages with any client, the migrations as text, and a store over a
+/// driver of one's own.
+#[cfg(feature = "sql")]
+pub mod sql {
+    pub use outbox_sql::*;
 }
 
 /// Kafka through rdkafka.

@@ -1,0 +1,48 @@
+use diesel::{MysqlConnection, RunQueryDsl};
+use outbox_core::StoreError;
+use outbox_sql::lock_keys_mysql;
+
+use super::Mysql;
+use super::connection::map;
+use super::enqueue::inside_transaction;
+use crate::rows::Columns;
+use crate::statement::Statement;
+
+impl Mysql {
+    /// Locks an ordering key until the caller's transaction ends: writers of one key follow each other, so the key's
+    /// messages are delivered in the order in which their transactions committed. Call it **before** the first message
+    /// of the key is enqueued.
+    ///
+    /// It is for keys that nothing else serialises. A transaction that has updated, or selected `for update`, the row
+    /// that the key stands for (the order, the account) before it enqueues does not need it; nor does a key with one
+    /// writer, or one whose order does not matter. Messages of one transaction keep their order in any case.
+    ///
+    /// It is a row lock in `outbox_lock`, one of 4,096: two keys of one row wait for each other. Two transactions that
+    /// lock keys in different orders may deadlock: lock several with one [`lock_keys`](Self::lock_keys). A lock taken
+    /// inside a savepoint is kept when that is rolled back.
+    ///
+    /// # Errors
+    /// `NotInTransaction`: nothing was locked. `Conflict` for a deadlock, or after `innodb_lock_wait_timeout`: run the
+    /// transaction again. `Schema` where the tables are missing.
+    pub fn lock_key(&self, conn: &mut MysqlConnection, key: impl ToString) -> Result<(), StoreError> {
+        self.lock_keys(conn, [key])
+    }
+
+    /// As [`lock_key`](Self::lock_key) for many keys, with one statement that locks them in an order that is the same
+    /// everywhere: two of these calls never deadlock with each other, unless a transaction makes more than one.
+    ///
+    /// # Errors
+    /// As [`lock_key`](Self::lock_key).
+    pub fn lock_keys<K: ToString>(
+        &self,
+        conn: &mut MysqlConnection,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<(), StoreError> {
+        inside_transaction(conn).map_err(|e| e.during("lock key"))?;
+        let keys: Vec<String> = keys.into_iter().map(|key| key.to_string()).collect();
+        let sql = lock_keys_mysql(&self.names, &keys);
+        let slots = Statement::once(&sql).load::<Columns>(conn);
+        slots.map_err(|e| map(e).during("lock key"))?;
+        Ok(())
+    }
+}

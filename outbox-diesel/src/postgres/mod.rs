@@ -1,0 +1,156 @@
+mod connection;
+mod enqueue;
+mod lock;
+mod log;
+
+use diesel::PgConnection;
+use outbox_core::{IntoMessage, Limits, MessageId, StoreError};
+use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore};
+
+use crate::blocking;
+use crate::pg::Inserts;
+use crate::worker::Threads;
+use connection::PgDriver;
+
+/// The outbox in a Postgres database, through diesel and libpq. Cheap to clone; clones wake the same relays.
+#[derive(Debug, Clone, Default)]
+pub struct Postgres {
+    names: Names,
+    limits: Limits,
+    keep: Keep,
+    signal: Signal,
+    sql: Inserts,
+    threads: Threads,
+}
+
+impl Postgres {
+    /// Tables named `outbox_...` in the connection's default schema, [`Limits::DEFAULT`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tables in this schema; [`migrate`](Self::migrate) creates it.
+    ///
+    /// # Errors
+    /// `Config`, for a name that is not of `[A-Za-z_][A-Za-z0-9_]{0,62}`.
+    pub fn schema(mut self, schema: &str) -> Result<Self, StoreError> {
+        self.names = self.names.schema(schema)?;
+        self.sql = Inserts::new(&self.names);
+        Ok(self)
+    }
+
+    /// Tables named `{prefix}_message` and so on, and a view named `{prefix}`. Default `outbox`.
+    ///
+    /// # Errors
+    /// `Config`, for a name that is not of `[A-Za-z_][A-Za-z0-9_]{0,39}`.
+    pub fn prefix(mut self, prefix: &str) -> Result<Self, StoreError> {
+        self.names = self.names.prefix(prefix)?;
+        self.sql = Inserts::new(&self.names);
+        Ok(self)
+    }
+
+    /// What a message may be; those of the transport ([`Limits::KAFKA`]) find a wrong message where it is made.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    fn open(&self, url: &str) -> PgDriver {
+        PgDriver::new(url, &self.threads)
+    }
+
+    /// Brings the tables of the database at `url` to this version. Does nothing where they are; safe to run from many
+    /// processes at once.
+    ///
+    /// # Errors
+    /// `Schema` where the tables are newer than this code; `Unavailable` without a database.
+    pub async fn migrate(&self, url: &str) -> Result<(), StoreError> {
+        outbox_sql::migrate(&self.open(url), &self.names).await
+    }
+
+    /// [`migrate`](Self::migrate) for a program without an async runtime.
+    ///
+    /// # Errors
+    /// As [`migrate`](Self::migrate); `Config` within an async runtime, which it would block.
+    pub fn migrate_blocking(&self, url: &str) -> Result<(), StoreError> {
+        blocking::run(self.migrate(url))
+    }
+
+    /// The migrations as SQL, oldest first: to be run by another tool.
+    pub fn migrations(&self) -> Vec<String> {
+        outbox_sql::migrations(Dialect::Postgres, &self.names)
+    }
+
+    /// Writes a message in the caller's transaction: inside the closure of `conn.transaction(..)` or
+    /// `conn.build_transaction().run(..)`. A pooled connection will do as well.
+    ///
+    /// # Errors
+    /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
+    /// goes on. `Conflict`: run the transaction again. `Schema` where the tables are missing. Return the error from the
+    /// closure: where it is dropped, Postgres rolls back and diesel still says that it has committed.
+    pub fn enqueue(&self, conn: &mut PgConnection, message: impl IntoMessage) -> Result<MessageId, StoreError> {
+        let message = message.into_message()?;
+        self.limits.check(&message)?;
+        enqueue::inside_transaction(conn)?;
+        enqueue::one(&self.sql, conn, &message)?;
+        self.signal.wake();
+        Ok(message.id)
+    }
+
+    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue). All messages are checked before the first one is written.
+    pub fn enqueue_all<M: IntoMessage>(
+        &self,
+        conn: &mut PgConnection,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize, StoreError> {
+        let messages: Vec<_> = messages.into_iter().map(M::into_message).collect::<Result<_, _>>()?;
+        messages.iter().try_for_each(|m| self.limits.check(m))?;
+        enqueue::inside_transaction(conn)?;
+        enqueue::many(&self.sql, conn, &messages)?;
+        self.signal.wake();
+        Ok(messages.len())
+    }
+
+    /// Wakes the relays of this handle and its clones: call it after `conn.transaction(..)`, when the messages can be
+    /// seen. Without it they are found by polling.
+    pub fn wake(&self) {
+        self.signal.wake();
+    }
+
+    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two, and a third
+    /// one for [`keep_for`](Self::keep_for)), each on a thread of its own. A call that is given up, because the server
+    /// is frozen, leaves its thread behind until the connection breaks: with 8 of them this handle and its clones open
+    /// no further connection, and say so.
+    ///
+    /// `url` is what libpq takes, `sslmode` and all. Where it does not say otherwise, `connect_timeout` is 10 s, and a
+    /// server that vanished is given up after one minute (`keepalives_...`, `tcp_user_timeout`).
+    pub fn store(&self, url: &str) -> SqlStore {
+        SqlStore::new(self.open(url).announcing(), &self.names, &self.signal).keep(self.keep)
+    }
+
+    /// diesel as the engine sees it: for a [`SqlStore::new`] on a driver that wraps this one, to watch or to disturb
+    /// what a relay asks.
+    pub fn driver(&self, url: &str) -> impl outbox_sql::Driver + use<> {
+        self.open(url)
+    }
+
+    /// How every relay name stands.
+    ///
+    /// # Errors
+    /// `Schema` where the tables are missing; `Unavailable` without a database.
+    pub async fn status(&self, url: &str) -> Result<Vec<RelayStatus>, StoreError> {
+        outbox_sql::status(&self.open(url), &self.names).await
+    }
+
+    /// Starts a relay name from the first message that is kept: what was delivered before is delivered again.
+    ///
+    /// # Errors
+    /// `Config` for a name that nobody ever ran.
+    pub async fn reset(&self, url: &str, relay: &str) -> Result<(), StoreError> {
+        outbox_sql::reset(&self.open(url), &self.names, relay).await
+    }
+}

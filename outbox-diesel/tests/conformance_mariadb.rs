@@ -1,0 +1,10 @@
+//! The store on MariaDB through libmariadb passes the suite, with a database of its own for each clause.
+#![cfg(feature = "mysql")]
+
+#[path = "common/letter.rs"]
+mod letter;
+#[macro_use]
+#[path = "common/mysql_suite.rs"]
+mod suite;
+
+suite_on!(mariadb);
