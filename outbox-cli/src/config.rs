@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -21,8 +22,22 @@ pub(crate) struct OutboxConfig {
     url_env: Option<String>,
     pub(crate) schema: Option<String>,
     pub(crate) prefix: Option<String>,
+    /// How long messages are kept after every relay has settled them. Default: 7.
+    keep_for_days: Option<u32>,
+    /// Nothing is deleted.
+    #[serde(default)]
+    keep_forever: bool,
     #[serde(default)]
     pub(crate) relay: Vec<RelayConfig>,
+}
+
+/// How long delivered messages are kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// As is usual for the database: 7 days on a log, not at all on MySQL.
+    Usual,
+    For(Duration),
+    Forever,
 }
 
 #[derive(Deserialize)]
@@ -85,7 +100,24 @@ impl Config {
 impl OutboxConfig {
     /// One that is given on the command line.
     pub(crate) fn of_url(url: String, schema: Option<String>, prefix: Option<String>) -> Self {
-        Self { url: Some(url), url_env: None, schema, prefix, relay: Vec::new() }
+        Self {
+            url: Some(url),
+            url_env: None,
+            schema,
+            prefix,
+            keep_for_days: None,
+            keep_forever: false,
+            relay: Vec::new(),
+        }
+    }
+
+    pub(crate) fn keep_for(&self) -> Result<Keep> {
+        match (self.keep_for_days, self.keep_forever) {
+            (Some(_), true) => bail!("keep_for_days and keep_forever exclude each other: leave one of them out"),
+            (None, true) => Ok(Keep::Forever),
+            (Some(days), false) => Ok(Keep::For(Duration::from_secs(u64::from(days) * 24 * 3_600))),
+            (None, false) => Ok(Keep::Usual),
+        }
     }
 
     pub(crate) fn url(&self) -> Result<String> {
@@ -122,6 +154,19 @@ mod tests {
             (config.outbox[0].url().unwrap().as_str(), kafka.bootstrap.as_str()),
             ("postgres://app@db/shop", "localhost:9092")
         );
+    }
+
+    #[test]
+    fn how_long_messages_are_kept_is_told_once() {
+        let keep = |lines: &str| {
+            let config: Config = toml::from_str(&format!("[[outbox]]\nurl = \"x\"\n{lines}")).expect("valid");
+            config.outbox[0].keep_for()
+        };
+        let day = Duration::from_secs(24 * 3_600);
+        assert_eq!(keep("").expect("valid"), Keep::Usual);
+        assert_eq!(keep("keep_for_days = 30").expect("valid"), Keep::For(30 * day));
+        assert_eq!(keep("keep_forever = true").expect("valid"), Keep::Forever);
+        assert!(keep("keep_for_days = 1\nkeep_forever = true").is_err());
     }
 
     #[test]

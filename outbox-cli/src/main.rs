@@ -3,7 +3,9 @@
 mod config;
 mod database;
 mod relay;
+mod replay;
 mod status;
+mod time;
 
 use std::path::PathBuf;
 
@@ -33,11 +35,16 @@ enum Command {
         sql: bool,
     },
     /// Carry messages to the broker until SIGTERM or Ctrl-C, then drain.
+    #[command(args_conflicts_with_subcommands = true)]
     Relay {
         /// Which outboxes and relays there are.
         #[arg(long, default_value = "outbox.toml")]
         config: PathBuf,
+        #[command(subcommand)]
+        command: Option<RelayCommand>,
     },
+    /// Deliver messages that are kept once more, under a new relay name: those of a time, of topics, of a key.
+    Replay(replay::Selected),
     /// Show how every relay stands.
     Status {
         #[command(flatten)]
@@ -52,13 +59,27 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum RelayCommand {
+    /// Forget a relay name: its cursor and what it had parked. Its dead letters stay; it pins no message any longer.
+    Drop {
+        /// The relay's name.
+        relay: String,
+        /// Also where a process holds its lease. One that still runs begins anew, and delivers all that is kept again.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        tables: Tables,
+    },
+}
+
 /// Which tables: a URL, or every outbox of a file.
 #[derive(Debug, Args)]
 struct Tables {
-    /// postgres://user:password@host/database or sqlite:file. Default: those of the file.
+    /// postgres://user:password@host/database, mysql://... or sqlite:file. Default: those of the file.
     #[arg(long, env = "OUTBOX_URL", hide_env_values = true)]
     url: Option<String>,
-    /// The schema of the tables (Postgres).
+    /// The schema of the tables (Postgres), or their database (MySQL).
     #[arg(long, requires = "url")]
     schema: Option<String>,
     /// The first word of the table names.
@@ -94,7 +115,11 @@ async fn main() -> Result<()> {
                 }
             }
         }
-        Command::Relay { config } => relay::run(&Config::read(&config)?).await?,
+        Command::Relay { command: Some(RelayCommand::Drop { relay, force, tables }), .. } => {
+            replay::drop_relay(&tables.databases()?, &relay, force).await?;
+        }
+        Command::Relay { config, command: None } => relay::run(&Config::read(&config)?).await?,
+        Command::Replay(selected) => selected.make().await?,
         Command::Status { tables } => {
             for database in tables.databases()? {
                 print!("{}", status::table(&database.status().await?));

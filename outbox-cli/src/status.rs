@@ -1,11 +1,13 @@
 use outbox::sqlx::RelayStatus;
 
-/// The relays as an aligned table.
+use crate::replay::describe;
+
+/// The relays as an aligned table; with what they replay, where one of them does.
 pub(crate) fn table(relays: &[RelayStatus]) -> String {
     let header = ["RELAY", "RUNS", "POSITION", "LAST", "WAITING", "PARKED", "DEAD", "LAST SETTLED"];
-    let mut rows = vec![header.map(str::to_owned)];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(relays.iter().map(|r| {
-        [
+        vec![
             r.relay.clone(),
             if r.active { "yes" } else { "no" }.to_owned(),
             r.position.to_string(),
@@ -16,9 +18,15 @@ pub(crate) fn table(relays: &[RelayStatus]) -> String {
             r.settled_at.clone().unwrap_or_else(|| "never".to_owned()),
         ]
     }));
+    if relays.iter().any(|r| r.replay.is_some()) {
+        rows[0].push("REPLAYS".to_owned());
+        for (row, relay) in rows[1..].iter_mut().zip(relays) {
+            row.push(relay.replay.as_ref().map(describe).unwrap_or_default());
+        }
+    }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |row: &[String; 8]| {
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let line = |row: &Vec<String>| {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };

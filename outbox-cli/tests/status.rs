@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Config, Directory, RELAY, SOON, refused, terminate, works};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{MySqlPool, PgPool, SqlitePool};
 use testkit::{Kafka, eventually};
 
 const INSERT: &str = "insert into outbox (event_type, payload) values ('order.created', '{}')";
@@ -14,6 +14,18 @@ async fn on_postgres() {
     tell(&url, async || {
         let pool = PgPool::connect(&url).await.expect("a database");
         sqlx::raw_sql(INSERT).execute(&pool).await.expect("inserted");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_mysql() {
+    let url = testkit::Mysql::mysql().await.database().await;
+    tell(&url, async || {
+        let pool = MySqlPool::connect(&url).await.expect("a database");
+        let insert =
+            "insert into outbox_message (topic, event_type, payload) values ('order.created', 'order.created', '')";
+        sqlx::raw_sql(insert).execute(&pool).await.expect("inserted");
     })
     .await;
 }
@@ -62,5 +74,6 @@ async fn tell(url: &str, insert: impl AsyncFn()) {
 
     // The SQL for another tool is that of the migration.
     let sql = works(&["migrate", "--url", url, "--sql", "--prefix", "shop_events"]).await;
-    assert!(sql.contains("create table \"shop_events_message\"") && !sql.contains("outbox_message"), "{sql}");
+    let quoted = if url.starts_with("mysql") { "`shop_events_message`" } else { "\"shop_events_message\"" };
+    assert!(sql.contains(&format!("{quoted} (")) && !sql.contains("outbox_message"), "{sql}");
 }
