@@ -18,7 +18,7 @@ const TARGET: f64 = 0.6;
 
 /// Acknowledges everything at once.
 #[derive(Debug)]
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 #[async_trait]
 impl Transport for Nowhere {

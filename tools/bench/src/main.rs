@@ -2,6 +2,7 @@
 
 mod drain;
 mod report;
+mod stores;
 
 use anyhow::{Result, bail};
 
@@ -10,7 +11,8 @@ async fn main() -> Result<()> {
     let name = std::env::args().nth(1).unwrap_or_default();
     let figures = match name.as_str() {
         "drain" => drain::run().await?,
-        _ => bail!("unknown benchmark {name:?}: there is `drain`"),
+        "stores" => stores::run().await?,
+        _ => bail!("unknown benchmark {name:?}: there are `drain` and `stores`"),
     };
     report::write(&name, &figures)
 }
