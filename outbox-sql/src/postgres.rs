@@ -145,11 +145,15 @@ pub(crate) const STATEMENTS: Text = Text {
             to_json(r.topics)::text, r.replay::text \
         from outbox_relay r order by relay",
     // A holder is fenced off by the epoch at once; its lease runs on, because it may still hand out what it has.
-    reset: &["with own as (update outbox_relay set epoch = epoch + 1, position = 0, \
+    // Locked in a statement of its own: what a settlement parked until then is seen by the next one.
+    reset: &[
+        "select 1::int8 from outbox_relay where relay = $1 for update",
+        "with own as (update outbox_relay set epoch = epoch + 1, position = 0, \
             floor = 0, snapshot = null, unsettled = '{}' where relay = $1 returning relay), \
         parked as (delete from outbox_parked p using own where p.relay = own.relay), \
         progress as (delete from outbox_progress p using own where p.relay = own.relay), \
         tok as (update outbox_incarnation i set token = gen_random_uuid(), \
             filenode = pg_relation_filenode('outbox_message_seq_seq') from own where i.relay = own.relay) \
-        select 1::int8 from own"],
+        select 1::int8 from own",
+    ],
 };

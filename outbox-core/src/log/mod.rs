@@ -155,7 +155,7 @@ impl Log {
         Cursor { unsettled: self.unsettled.capped(MAX_RANGES), ..self.cursor() }
     }
 
-    /// The cursor as it is, with every range: to be stored with a release, where the latest one was capped.
+    /// The cursor as it is, with every range: to be stored with a release.
     pub fn cursor(&self) -> Cursor {
         Cursor {
             position: self.read,
@@ -163,11 +163,6 @@ impl Log {
             snapshot: self.snapshot.clone(),
             unsettled: self.unsettled.clone(),
         }
-    }
-
-    /// Whether [`settle`](Self::settle) stores a superset of what is unsettled.
-    pub fn is_capped(&self) -> bool {
-        self.unsettled.ranges().len() > MAX_RANGES
     }
 
     /// Everything handed out up to here is settled; holes are not counted.

@@ -66,11 +66,14 @@ impl SqlStore {
         let taken = session.settling.lock().await.take();
         let mut taken = taken.ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, "release"))?;
         let conn = &mut *taken;
-        let capped = Some(lock(&session.log)).filter(|log| log.is_capped()).map(|log| log.cursor());
-        if let Some(whole) = capped {
-            // So that a shutdown repeats nothing, however many keys it leaves waiting.
-            run(conn, &self.sql.begin, &self.sql.settle, &self.with_cursor(session, whole, false)).await?;
-        }
+        // What was passed over since the last settlement; and whole, so that a shutdown repeats nothing, however many keys
+        // it leaves waiting.
+        let whole = {
+            let mut log = lock(&session.log);
+            log.settle(&Settlement::default());
+            log.cursor()
+        };
+        run(conn, &self.sql.begin, &self.sql.settle, &self.with_cursor(session, whole, false)).await?;
         let progress = lock(&session.progress).due(false);
         let mut params = session.own();
         params.extend([Value::Int(progress.map(|p| p.0)), Value::Int(progress.map(|p| p.1))]);

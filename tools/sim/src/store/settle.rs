@@ -58,19 +58,20 @@ impl SimStore {
     pub(super) async fn give_up(&self, session: &Arc<Session>) -> Result<(), StoreError> {
         let link = *session.settling.lock().await;
         let (who, fence) = (self.who, session.fence());
-        let capped = Some(lock(&session.log)).filter(|m| m.log.is_capped()).map(|m| m.log.cursor());
-        if let Some(cursor) = capped {
-            // So that a shutdown repeats nothing, however many keys it leaves waiting.
-            let params = SettleParams { cursor, done: vec![], parked: vec![], dead: vec![], durable: false };
-            let statement = move |world: &mut World| {
-                if world.db.owns(fence) != (true, true) {
-                    return Err(StoreError::new(StoreErrorKind::LeaseLost, "release"));
-                }
-                apply(world, who, fence, &params, 0);
-                Ok(())
-            };
-            self.sim.call(who, "settle", Some(link), statement).await?;
-        }
+        let cursor = {
+            let log = &mut lock(&session.log).log;
+            log.settle(&Settlement::default());
+            log.cursor()
+        };
+        let params = SettleParams { cursor, done: vec![], parked: vec![], dead: vec![], durable: false };
+        let statement = move |world: &mut World| {
+            if world.db.owns(fence) != (true, true) {
+                return Err(StoreError::new(StoreErrorKind::LeaseLost, "release"));
+            }
+            apply(world, who, fence, &params, 0);
+            Ok(())
+        };
+        self.sim.call(who, "settle", Some(link), statement).await?;
         let statement = move |world: &mut World| {
             if world.db.owns(fence) != (true, true) {
                 return Err(StoreError::new(StoreErrorKind::LeaseLost, "release"));
