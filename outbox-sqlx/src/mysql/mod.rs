@@ -15,7 +15,9 @@ use connection::MysqlDriver;
 /// The outbox in a MySQL or MariaDB database. Cheap to clone; clones wake the same relays.
 ///
 /// A message is deleted when it is settled, and belongs to one relay name: several relays need topics that do not
-/// overlap. Transactions of the application may have any isolation level.
+/// overlap. Transactions of the application may have any isolation level. In REPEATABLE READ a rollback to a savepoint
+/// that an enqueue followed leaves a lock at the end of the table, which can make a deadlock of what is locked later: lock
+/// first, or use READ COMMITTED.
 #[derive(Debug, Clone, Default)]
 pub struct Mysql {
     names: Names,
