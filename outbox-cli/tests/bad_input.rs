@@ -36,7 +36,7 @@ async fn a_wrong_file_is_refused_by_name() {
     is_refused(&file("urll = \"x\"", ""), &["unknown field `urll`", "url_env"]).await;
     is_refused(&file("", ""), &["needs either url or url_env"]).await;
     is_refused(&file("url_env = \"OUTBOX_TEST_NOT_SET\"", ""), &["OUTBOX_TEST_NOT_SET", "is not set"]).await;
-    let unknown = "url = \"mysql://app:hunter2@db/shop\"";
+    let unknown = "url = \"oracle://app:hunter2@db/shop\"";
     is_refused(&file(unknown, ""), &["unknown scheme", "postgres://", "sqlite:"]).await;
     is_refused(&file(&format!("{url}\nprefix = 'out\"box'"), ""), &["prefix", "use a letter or _"]).await;
     is_refused(&file(&format!("{url}\nschema = 'a;b'"), ""), &["schema", "use a letter or _"]).await;
@@ -84,7 +84,8 @@ async fn tables_that_do_not_fit_are_refused_and_left_alone() {
     works(&["migrate", "--url", &url]).await;
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     for (version, advice) in [(0, "outbox migrate"), (99, "upgrade this program")] {
-        sqlx::query("update outbox_schema set version = $1").bind(version).execute(&pool).await.unwrap();
+        sqlx::raw_sql("delete from outbox_schema").execute(&pool).await.unwrap();
+        sqlx::query("insert into outbox_schema (version) values ($1)").bind(version).execute(&pool).await.unwrap();
         let said = refused(&["relay", "--config", config.path()]).await;
         assert!(said.contains(advice), "version {version}: {said}");
     }
