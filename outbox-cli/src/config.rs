@@ -34,7 +34,7 @@ pub(crate) struct OutboxConfig {
 /// How long delivered messages are kept.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// As is usual for the database: 7 days on a log, not at all on MySQL.
+    /// As is usual for the database: 7 days on a log, not at all on MySQL and MariaDB.
     Usual,
     For(Duration),
     Forever,

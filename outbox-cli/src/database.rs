@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 use outbox::sqlx::{Mysql, Postgres, RelayStatus, Replay, Sqlite};
 use outbox::{Store, StoreError};
@@ -61,7 +59,7 @@ impl Database {
                 outbox = match config.keep_for()? {
                     Keep::Usual => outbox,
                     Keep::For(time) => outbox.keep_for(time),
-                    Keep::Forever => outbox.keep_for(Duration::MAX),
+                    Keep::Forever => outbox.keep_forever(),
                 };
                 let options: MySqlConnectOptions = url.parse().context("the MySQL URL is not valid")?;
                 Ok(Self::Mysql(outbox, MySqlPool::connect_lazy_with(options)))

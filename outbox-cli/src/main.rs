@@ -43,14 +43,16 @@ enum Command {
         #[command(subcommand)]
         command: Option<RelayCommand>,
     },
-    /// Deliver messages that are kept once more, under a new relay name: those of a time, of topics, of a key.
+    /// Deliver messages that are kept once more: those of a time, of topics, of a key. Under a new relay name; on MySQL and
+    /// MariaDB they are put back into the outbox.
     Replay(replay::Selected),
     /// Show how every relay stands.
     Status {
         #[command(flatten)]
         tables: Tables,
     },
-    /// Deliver everything that the table holds again, from its start. For a sequence that went back.
+    /// Start a relay name anew, for a sequence that went back: from the start of the table. On MySQL and MariaDB what it had
+    /// parked is put back.
     Reset {
         /// The relay's name.
         relay: String,
@@ -61,11 +63,11 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum RelayCommand {
-    /// Forget a relay name: its cursor and what it had parked. Its dead letters stay; it pins no message any longer.
+    /// Forget a relay name: its cursor and what it had parked (on MySQL and MariaDB that is put back). Its dead letters stay; it pins no message any longer.
     Drop {
         /// The relay's name.
         relay: String,
-        /// Also where a process holds its lease. One that still runs begins anew, and delivers all that is kept again.
+        /// Also where a process holds its lease. One that still runs begins anew, on a log with all that is kept.
         #[arg(long)]
         force: bool,
         #[command(flatten)]

@@ -46,7 +46,7 @@ impl Selected {
         let log = database.is_log();
         if !log && (self.name.is_some() || self.relay.is_none()) {
             bail!(
-                "on MySQL what a relay delivered goes back into the outbox, for the same relay: name it, and leave --as \
+                "on MySQL and MariaDB what a relay delivered goes back into the outbox, for the same relay: name it, and leave --as \
                  out"
             );
         }

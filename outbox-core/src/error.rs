@@ -30,7 +30,8 @@ pub enum StoreErrorKind {
     Conflict,
     /// The connection is not inside a transaction, so the message would not be atomic with anything.
     NotInTransaction,
-    /// An earlier statement of the transaction had failed, and its error was passed over: nothing of it is stored.
+    /// An earlier statement of the transaction had failed, and its error was passed over: nothing of it is stored. On
+    /// MySQL and MariaDB what followed that statement is; the text says so.
     RolledBack,
     /// The tables are missing, older or newer than this code. The text names the command that mends it.
     Schema,
@@ -85,6 +86,11 @@ impl StoreError {
     /// What to do about it.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
+    }
+
+    /// The error with its causes, on one line, for a log.
+    pub fn with_causes(&self) -> String {
+        chain(self)
     }
 
     /// Whether the same call may succeed later without anyone's help.

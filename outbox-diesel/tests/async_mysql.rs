@@ -8,7 +8,7 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use outbox_core::memory::MemoryTransport;
 use outbox_core::{Message, Relay, StoreError, StoreErrorKind, StoreRelay};
-use outbox_diesel::AsyncMysql;
+use outbox_diesel::{AsyncMysql, Replay};
 use testkit::Mysql as Servers;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -138,5 +138,24 @@ async fn a_database_that_cannot_be_used_says_why() {
             .transaction::<_, anyhow::Error, _>(async |conn| Ok(outbox.enqueue(conn, Message::new("t", "e")).await?));
         let error = refused.await.expect_err("no tables").downcast::<StoreError>().unwrap();
         assert_eq!(error.kind(), StoreErrorKind::Schema);
+    }
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_kept_put_back_and_deleted() {
+    for (outbox, url, mut conn) in fresh().await {
+        let outbox = outbox.keep_for(Duration::from_secs(3_600));
+        let sent = MemoryTransport::new();
+        let relay = relay(&outbox, &url, &sent);
+        let many: Vec<_> = (0..1_500).map(|n| Message::new("t", "e").key(n % 3)).collect();
+        conn.transaction::<_, anyhow::Error, _>(async |conn| Ok(outbox.enqueue_all(conn, many).await?))
+            .await
+            .expect("committed");
+        assert_eq!(relay.until_drained(SOON).await.unwrap(), 1_500);
+        assert_eq!(outbox.restore(&url, Replay::new("test").key(1)).await.expect("put back"), 500);
+        assert_eq!(relay.until_drained(SOON).await.unwrap(), 500);
+        assert_eq!(outbox.retain(&url, Duration::ZERO).await.unwrap(), 2_000, "in more than one statement");
+        outbox.drop_relay(&url, "test").await.expect("forgotten");
+        assert_eq!(count(&mut conn, "outbox_relay").await, 0);
     }
 }

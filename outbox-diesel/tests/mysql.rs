@@ -10,7 +10,7 @@ use diesel::sql_types::BigInt;
 use diesel::{Connection, MysqlConnection, QueryableByName, RunQueryDsl, sql_query};
 use outbox_core::memory::MemoryTransport;
 use outbox_core::{Message, Relay, RelayError, StoreError, StoreErrorKind, StoreRelay};
-use outbox_diesel::Mysql;
+use outbox_diesel::{Mysql, Replay};
 use testkit::Mysql as Servers;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -268,5 +268,23 @@ async fn a_second_process_stands_by_and_takes_over() {
         let status = outbox.status(&url).await.unwrap();
         assert_eq!((status.len(), status[0].waiting, status[0].active), (1, 0, false));
         outbox.reset(&url, "test").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_kept_put_back_and_deleted() {
+    for (outbox, url, mut conn) in fresh().await {
+        let outbox = outbox.keep_for(Duration::from_secs(3_600));
+        let sent = MemoryTransport::new();
+        let relay = relay(&outbox, &url, &sent);
+        let many = (0..1_500).map(|n| Message::new("t", "e").key(n % 3));
+        conn.transaction::<_, anyhow::Error, _>(|conn| Ok(outbox.enqueue_all(conn, many)?)).expect("committed");
+        assert_eq!(relay.until_drained(SOON).await.unwrap(), 1_500);
+        assert_eq!(outbox.restore(&url, Replay::new("test").key(1)).await.expect("put back"), 500);
+        assert_eq!(relay.until_drained(SOON).await.unwrap(), 500);
+        assert_eq!(outbox.retain(&url, Duration::ZERO).await.unwrap(), 2_000, "in more than one statement");
+        assert!(outbox.restore(&url, Replay::new("test")).await.is_err(), "nothing is left");
+        outbox.drop_relay(&url, "test").await.expect("forgotten");
+        assert_eq!(count(&mut conn, "outbox_relay"), 0);
     }
 }

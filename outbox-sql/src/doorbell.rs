@@ -125,7 +125,7 @@ async fn ringer(driver: Arc<dyn Driver>, channel: String, me: String, mut rings:
             let used = conn.is_some();
             let error = match timeout(PATIENCE, ring(&*driver, &mut conn, &channel, &me)).await {
                 Ok(Ok(())) => break,
-                Ok(Err(e)) => chain(&e),
+                Ok(Err(e)) => e.with_causes(),
                 Err(_) => format!("no answer within {PATIENCE:?}"),
             };
             conn = None;
@@ -182,7 +182,7 @@ async fn listener(driver: Arc<dyn Driver>, channel: String, me: String, local: w
                 );
                 return;
             }
-            Err(e) => chain(&e),
+            Err(e) => e.with_causes(),
         };
         failures += 1;
         tracing::warn!(error, failures, "the doorbell is not heard for now: new messages are found by polling");
@@ -227,16 +227,6 @@ async fn listen(
             wake(local);
         }
     }
-}
-
-fn chain(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -67,6 +67,25 @@ pub fn insert(
     Ok((sql, params))
 }
 
+/// Cuts messages for statements of at most `most` messages and about 1 MiB, so that no server refuses the packet; a
+/// larger message is alone.
+pub fn portions(messages: &[Message], most: usize) -> impl Iterator<Item = &[Message]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(most).take_while(|m| {
+            bytes += m.payload.len() + m.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+            bytes <= PORTION
+        });
+        let (portion, others) = rest.split_at(fits.count().max(1).min(rest.len()));
+        rest = others;
+        (!portion.is_empty()).then_some(portion)
+    })
+}
+
+/// Bytes of a statement.
+const PORTION: usize = 1 << 20;
+
 /// A parameter of [`insert`]: `match` it, or turn it [into a value](Self::into_value) of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Param {

@@ -28,7 +28,7 @@ mod store;
 pub use dialect::Dialect;
 pub use doorbell::Line;
 pub use driver::{Connection, Driver, Rows, Value};
-pub use insert::{Param, insert};
+pub use insert::{Param, insert, portions};
 pub use literal::literals;
 pub use lock::{lock_keys, lock_keys_mysql};
 pub use migrate::{SCHEMA_VERSION, migrate, migrations};

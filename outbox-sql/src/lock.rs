@@ -10,6 +10,7 @@ use crate::{Dialect, Names, literals};
 ///
 /// - Postgres: advisory transaction locks on a 64-bit hash of the message table and the key. Two keys of one hash
 ///   (1 in 2^64) wait for each other, and so may an application's own advisory locks on 64-bit numbers.
+/// - MySQL and MariaDB: `None` too, but a lock **is** needed: [`lock_keys_mysql`].
 /// - SQLite: `None`. A file has one writer at a time, and draws its numbers inside the transaction that writes.
 pub fn lock_keys(dialect: Dialect, names: &Names) -> Option<String> {
     match dialect {
@@ -24,7 +25,8 @@ pub fn lock_keys(dialect: Dialect, names: &Names) -> Option<String> {
 }
 
 /// The statement that locks these ordering keys on MySQL and MariaDB, without parameters: rows of `outbox_lock`, which
-/// stand for groups of keys, in the order of their numbers. Two keys of one group (1 in 4,096) wait for each other.
+/// stand for groups of keys, in the order of their numbers. Run it inside the transaction, before the first message of
+/// these keys is written. Two keys of one group (1 in 4,096) wait for each other.
 pub fn lock_keys_mysql(names: &Names, keys: &[String]) -> String {
     let slots: Vec<String> = keys.iter().map(|key| literals("crc32($1) % 4096", &[key.as_str().into()])).collect();
     let among = if slots.is_empty() { "null".into() } else { slots.join(", ") };

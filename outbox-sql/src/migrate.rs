@@ -33,7 +33,8 @@ async fn run(conn: &mut dyn Connection, dialect: Dialect, names: &Names, sql: &S
     match version(conn, sql).await {
         Ok(found) if found >= SCHEMA_VERSION => return fits(found),
         Ok(_) => {}
-        Err(e) if e.kind() == StoreErrorKind::Schema => {}
+        // A schema that is not there yet is an unknown database to MySQL; what follows gives the real error.
+        Err(e) if matches!(e.kind(), StoreErrorKind::Schema | StoreErrorKind::Unexpected) => {}
         Err(e) => return Err(e),
     }
     match dialect {
@@ -45,7 +46,11 @@ async fn run(conn: &mut dyn Connection, dialect: Dialect, names: &Names, sql: &S
             }
         }
         Dialect::Mysql => {
-            conn.query(mysql::LOCK_MIGRATIONS, &[]).await?;
+            let locked = conn.query(mysql::LOCK_MIGRATIONS, &[]).await?;
+            if locked.first().and_then(|row| row[0].int()) != Some(1) {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, "migrate")
+                    .with_detail("another process migrates for more than 60 s: wait for it, then run this again"));
+            }
             if let Some(schema) = names.schema_name() {
                 conn.script(&format!("create schema if not exists `{schema}`")).await?;
             }

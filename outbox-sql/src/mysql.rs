@@ -51,7 +51,9 @@ pub(crate) const STATEMENTS: Text = Text {
             coalesce((select r.position from outbox_relay r where r.relay = $1), 0)",
     acquire: "",
     standing: "select cast(greatest(0, coalesce(timestampdiff(microsecond, utc_timestamp(6), expires_at), 0)) div 1000 as signed), \
-            cast(owner is null or owner = $2 or expires_at < utc_timestamp(6) as signed) from outbox_relay where relay = $1",
+            cast(owner is null or owner = $2 or expires_at < utc_timestamp(6) as signed), \
+            cast(owner is not null and owner <> $2 and not server <=> @@server_id as signed), lease \
+        from outbox_relay where relay = $1",
     parked: "select seq, `key`, cast(attempts as signed), \
             cast(greatest(0, timestampdiff(microsecond, utc_timestamp(6), next_attempt_at)) div 1000 as signed), last_error \
         from outbox_parked where relay = $1 order by seq",
@@ -119,9 +121,9 @@ pub(crate) struct QueueStatements<S> {
     /// `{ROWS}`: a derived table of seq, reason, attempts.
     pub(crate) bury: S,
     pub(crate) bury_parked: S,
-    /// Gives the highest number of the oldest `$1` that are kept; null without any.
+    /// `$1` limit, `$2` after. Gives the highest number of the oldest that are kept, or null, and how many these are.
     pub(crate) oldest: S,
-    /// `$1` that number, `$2` microseconds to keep, `$3` limit.
+    /// `$1` that number, `$2` microseconds to keep, `$3` limit, `$4` after.
     pub(crate) prune: S,
 }
 
@@ -158,14 +160,16 @@ pub(crate) const QUEUE: QueueStatements<&str> = QueueStatements {
             topics = $5, expires_at = timestampadd(microsecond, $4 * 1000, utc_timestamp(6)) where relay = $1",
     header: "{HEADER}",
     part: "(select {COLUMNS} from outbox_message where {WHERE} order by seq limit $4)",
-    own: "select {NOW} from outbox_relay where {OWN} for update",
+    // Not one that has ended: another name, of the same topics, may be running by now.
+    own: "select {NOW} from outbox_relay where {OWN} and expires_at >= utc_timestamp(6) for update",
     renew: "update outbox_relay set expires_at = timestampadd(microsecond, lease * 1000, utc_timestamp(6)), \
             position = greatest(position, $4), settled_at = case when $5 = 1 then utc_timestamp(6) else settled_at end \
         where {OWN}",
-    keep: "insert ignore into outbox_delivered (relay, {WHOLE}) \
-        select $1, {WHOLE} from outbox_message where {AMONG}",
-    keep_parked: "insert ignore into outbox_delivered (relay, {WHOLE}) \
-        select $1, {WHOLE} from outbox_parked where relay = $1 and ({AMONG})",
+    keep: "insert into outbox_delivered (relay, {WHOLE}) \
+        select $1, {WHOLE} from outbox_message where {AMONG} on duplicate key update seq = outbox_delivered.seq",
+    keep_parked: "insert into outbox_delivered (relay, {WHOLE}) \
+        select $1, {WHOLE} from outbox_parked where relay = $1 and ({AMONG}) \
+        on duplicate key update seq = outbox_delivered.seq",
     // By the primary key, row by row: a scan, or a range, would wait for the writers of rows that it only passes. MySQL
     // (8.0.20) takes the hint, MariaDB its own comments and FORCE INDEX; neither takes the other's.
     delete: "delete /*+ INDEX(m `PRIMARY`) */ /*M! m */ from outbox_message m /*M! force index (primary) */ \
@@ -179,13 +183,16 @@ pub(crate) const QUEUE: QueueStatements<&str> = QueueStatements {
         set p.attempts = u.attempts, p.next_attempt_at = timestampadd(microsecond, u.due_ms * 1000, utc_timestamp(6)), \
             p.last_error = u.error \
         where p.relay = $1",
-    bury: "insert ignore into outbox_dead_letter (relay, {WHOLE}, reason, attempts) \
+    bury: "insert into outbox_dead_letter (relay, {WHOLE}, reason, attempts) \
         select $1, m.seq, m.id, m.topic, m.`key`, m.event_type, m.payload, m.content_type, m.headers, m.created_at, \
-            u.reason, u.attempts from {ROWS} u join outbox_message m on m.seq = u.seq",
-    bury_parked: "insert ignore into outbox_dead_letter (relay, {WHOLE}, reason, attempts, history) \
+            u.reason, u.attempts from {ROWS} u join outbox_message m on m.seq = u.seq \
+        on duplicate key update seq = outbox_dead_letter.seq",
+    bury_parked: "insert into outbox_dead_letter (relay, {WHOLE}, reason, attempts, history) \
         select $1, p.seq, p.id, p.topic, p.`key`, p.event_type, p.payload, p.content_type, p.headers, p.created_at, \
-            u.reason, u.attempts, p.last_error from {ROWS} u join outbox_parked p on p.seq = u.seq and p.relay = $1",
-    oldest: "select max(seq) from (select seq from outbox_delivered order by seq limit $1) d",
-    prune: "delete from outbox_delivered where seq <= $1 \
+            u.reason, u.attempts, p.last_error from {ROWS} u join outbox_parked p on p.seq = u.seq and p.relay = $1 \
+        on duplicate key update seq = outbox_dead_letter.seq",
+    oldest: "select max(seq), count(*) from (\
+        select seq from outbox_delivered where seq > $2 order by seq limit $1) d",
+    prune: "delete from outbox_delivered where seq > $4 and seq <= $1 \
         and delivered_at <= timestampadd(microsecond, -$2, now(6)) order by seq limit $3",
 };

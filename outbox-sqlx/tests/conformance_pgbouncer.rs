@@ -1,114 +1,31 @@
 //! The store passes the suite through a real PgBouncer in transaction mode too: no statement may rely on a session.
 #![cfg(feature = "postgres")]
 
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+mod postgres_harness;
 
-use outbox_conformance::store::StoreHarness;
-use outbox_core::{Message, StoreError};
-use outbox_sql::SqlStore;
-use outbox_sqlx::Postgres;
-use sqlx::{Connection, PgPool, Row};
+use std::sync::{Arc, Weak};
+
+use postgres_harness::Harness;
 use testkit::PgBouncer;
 use tokio::sync::Mutex;
-use uuid::Uuid;
-
-struct Harness {
-    outbox: Postgres,
-    pool: PgPool,
-    _bouncer: Arc<PgBouncer>,
-}
 
 /// One for the tests that run at the same time; gone with the last of them.
-async fn bouncer() -> Arc<PgBouncer> {
-    static RUNNING: Mutex<Weak<PgBouncer>> = Mutex::const_new(Weak::new());
-    let mut running = RUNNING.lock().await;
-    if let Some(found) = running.upgrade() {
-        return found;
-    }
-    let server = testkit::Postgres::shared().await;
-    let started = Arc::new(PgBouncer::before(&server).await);
-    *running = Arc::downgrade(&started);
-    started
+struct Pooler {
+    _running: Arc<PgBouncer>,
 }
 
-impl StoreHarness for Harness {
-    type Store = SqlStore;
-    type Tx = sqlx::Transaction<'static, sqlx::Postgres>;
-
-    const CONCURRENT_WRITERS: bool = true;
-
-    async fn start() -> Self {
-        let bouncer = bouncer().await;
-        let url = bouncer.through(&testkit::Postgres::shared().await.database().await);
-        let pool = PgPool::connect(&url).await.expect("through the pooler");
-        let outbox = Postgres::new();
-        outbox.migrate(&pool).await.expect("migrated");
-        Self { outbox, pool, _bouncer: bouncer }
-    }
-
-    async fn store(&self) -> SqlStore {
-        self.outbox.store(self.pool.clone())
-    }
-
-    async fn begin(&self) -> Self::Tx {
-        self.pool.begin().await.expect("begun")
-    }
-
-    async fn enqueue(&self, tx: &mut Self::Tx, message: Message) -> Result<(), StoreError> {
-        self.outbox.enqueue(tx, message).await.map(drop)
-    }
-
-    async fn commit(&self, tx: Self::Tx) -> Result<(), StoreError> {
-        self.outbox.commit(tx).await
-    }
-
-    async fn rollback(&self, tx: Self::Tx) {
-        tx.rollback().await.expect("rolled back");
-    }
-
-    async fn age(&self, relay: &str, by: Duration) {
-        let aged = "update outbox_relay set expires_at = expires_at - $2 * interval '1 ms' where relay = $1";
-        let by = i64::try_from(by.as_millis()).expect("small");
-        sqlx::query(aged).bind(relay).bind(by).execute(&self.pool).await.expect("aged");
-    }
-
-    async fn dead_letters(&self, relay: &str) -> Vec<(Message, String)> {
-        let all = "select id, topic, key, event_type, payload, content_type, headers::text, reason \
-            from outbox_dead_letter where relay = $1";
-        let rows = sqlx::query(all).bind(relay).fetch_all(&self.pool).await.expect("dead letters");
-        let letter = |row: &sqlx::postgres::PgRow| {
-            let mut m = Message::new(row.get::<String, _>(1), row.get::<String, _>(3)).id(row.get::<Uuid, _>(0));
-            (m.key, m.content_type) = (row.get(2), row.get(5));
-            m.payload = row.get::<Vec<u8>, _>(4).into();
-            m.headers = headers(row.get(6));
-            (m, row.get(7))
+impl postgres_harness::Server for Pooler {
+    async fn database() -> (String, Self) {
+        static RUNNING: Mutex<Weak<PgBouncer>> = Mutex::const_new(Weak::new());
+        let server = testkit::Postgres::shared().await;
+        let mut running = RUNNING.lock().await;
+        let pooler = match running.upgrade() {
+            Some(found) => found,
+            None => Arc::new(PgBouncer::before(&server).await),
         };
-        rows.iter().map(letter).collect()
-    }
-
-    async fn savepoint(&self, tx: &mut Self::Tx, message: Message) -> Result<bool, StoreError> {
-        let mut savepoint = tx.begin().await.expect("a savepoint");
-        self.outbox.enqueue(&mut savepoint, message).await?;
-        savepoint.rollback().await.expect("rolled back");
-        Ok(true)
-    }
-
-    async fn retain(&self) -> bool {
-        self.outbox.retain(&self.pool, Duration::ZERO).await.expect("retained");
-        true
-    }
-
-    async fn rewind(&self) -> bool {
-        sqlx::raw_sql("truncate outbox_message restart identity").execute(&self.pool).await.expect("truncated");
-        true
+        *running = Arc::downgrade(&pooler);
+        (pooler.through(&server.database().await), Self { _running: pooler })
     }
 }
 
-fn headers(json: Option<String>) -> Vec<(String, String)> {
-    let map: std::collections::BTreeMap<String, String> =
-        json.map(|json| serde_json::from_str(&json).expect("an object of texts")).unwrap_or_default();
-    map.into_iter().collect()
-}
-
-outbox_conformance::store_suite!(Harness);
+outbox_conformance::store_suite!(Harness<Pooler>);

@@ -8,8 +8,8 @@ use postgres_harness::Harness;
 struct Shared;
 
 impl postgres_harness::Server for Shared {
-    async fn server() -> testkit::Postgres {
-        testkit::Postgres::shared().await
+    async fn database() -> (String, Self) {
+        (testkit::Postgres::shared().await.database().await, Self)
     }
 }
 

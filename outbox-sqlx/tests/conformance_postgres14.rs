@@ -8,8 +8,8 @@ use postgres_harness::Harness;
 struct Oldest;
 
 impl postgres_harness::Server for Oldest {
-    async fn server() -> testkit::Postgres {
-        testkit::Postgres::version("14").await
+    async fn database() -> (String, Self) {
+        (testkit::Postgres::version("14").await.database().await, Self)
     }
 }
 

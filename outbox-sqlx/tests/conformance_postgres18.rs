@@ -8,8 +8,8 @@ use postgres_harness::Harness;
 struct Newest;
 
 impl postgres_harness::Server for Newest {
-    async fn server() -> testkit::Postgres {
-        testkit::Postgres::version("18").await
+    async fn database() -> (String, Self) {
+        (testkit::Postgres::version("18").await.database().await, Self)
     }
 }
 

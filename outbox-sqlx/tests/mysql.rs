@@ -306,6 +306,9 @@ async fn what_was_delivered_is_kept_and_put_back(pool: MySqlPool) {
     assert!(error.to_string().contains("keep_for"), "{error}");
     assert_eq!(outbox.retain(&pool, Duration::from_secs(3_600)).await.unwrap(), 0, "too young");
     assert_eq!(outbox.retain(&pool, Duration::ZERO).await.unwrap(), 40);
+    write(&outbox, &pool, (0..2_500).map(|n| Message::new("t", "e").key(n % 3))).await;
+    relay.until_drained(SOON).await.unwrap();
+    assert_eq!(outbox.retain(&pool, Duration::ZERO).await.unwrap(), 2_500, "more than one statement");
 }
 
 async fn keys_are_locked_by_their_writers(pool: MySqlPool) {

@@ -1,5 +1,6 @@
 use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, TransactionManager};
 use outbox_core::{Message, StoreError};
+use outbox_sql::portions;
 
 use super::connection::map;
 use crate::error;
@@ -15,7 +16,7 @@ pub(super) async fn write(
     conn: &mut AsyncMysqlConnection,
     messages: &[Message],
 ) -> Result<(), StoreError> {
-    for chunk in messages.chunks(CHUNK) {
+    for chunk in portions(messages, CHUNK) {
         sql.of(chunk).execute(conn).await.map_err(|e| map(e).during("enqueue"))?;
     }
     Ok(())

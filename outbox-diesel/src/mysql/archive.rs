@@ -16,6 +16,13 @@ impl Mysql {
         self
     }
 
+    /// Keeps what is delivered for good: [`retain`](Self::retain) deletes it, or the table grows.
+    #[must_use]
+    pub fn keep_forever(mut self) -> Self {
+        self.keep = Some(Duration::MAX);
+        self
+    }
+
     /// Deletes now what was delivered longer than `keep_for` ago. Gives how many messages were deleted.
     ///
     /// # Errors

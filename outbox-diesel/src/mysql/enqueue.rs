@@ -1,6 +1,7 @@
 use diesel::connection::TransactionManager;
 use diesel::{Connection, MysqlConnection, RunQueryDsl};
 use outbox_core::{Message, StoreError};
+use outbox_sql::portions;
 
 use super::connection::map;
 use crate::error;
@@ -12,7 +13,7 @@ pub(super) fn inside_transaction(conn: &mut MysqlConnection) -> Result<(), Store
 }
 
 pub(super) fn write(sql: &Insert, conn: &mut MysqlConnection, messages: &[Message]) -> Result<(), StoreError> {
-    for chunk in messages.chunks(CHUNK) {
+    for chunk in portions(messages, CHUNK) {
         sql.of(chunk).execute(conn).map_err(|e| map(e).during("enqueue"))?;
     }
     Ok(())

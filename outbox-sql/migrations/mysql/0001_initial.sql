@@ -14,7 +14,7 @@ create table if not exists outbox_message (
     event_type varchar(255) not null check (char_length(event_type) > 0),
     payload longblob not null,
     content_type varchar(255),
-    headers json check (json_type(headers) = 'OBJECT'),
+    headers json check (json_valid(headers) and json_type(headers) = 'OBJECT'),
     created_at timestamp(6) not null default current_timestamp(6)
 ) engine = innodb default character set utf8mb4 collate utf8mb4_bin;
 
@@ -43,7 +43,7 @@ create table if not exists outbox_parked (
     event_type varchar(255) not null,
     payload longblob not null,
     content_type varchar(255),
-    headers json,
+    headers longtext,
     created_at timestamp(6) not null default current_timestamp(6),
     attempts int not null,
     next_attempt_at datetime(6) not null,
@@ -60,7 +60,7 @@ create table if not exists outbox_dead_letter (
     event_type varchar(255) not null,
     payload longblob not null,
     content_type varchar(255),
-    headers json,
+    headers longtext,
     created_at timestamp(6) not null default current_timestamp(6),
     reason text not null,
     attempts int not null,

@@ -9,7 +9,7 @@ create table if not exists outbox_delivered (
     event_type varchar(255) not null,
     payload longblob not null,
     content_type varchar(255),
-    headers json,
+    headers longtext,
     created_at timestamp(6) not null default current_timestamp(6),
     delivered_at timestamp(6) not null default current_timestamp(6),
     primary key (seq, id)

@@ -19,10 +19,11 @@ impl QueueStore {
             None => {
                 let mut conn = self.driver.connect().await?;
                 conn.script(&self.sql.setup_settle).await?;
-                check(&mut *conn, &self.sql).await?;
                 conn
             }
         };
+        // Each time: the tables may have become newer while this one stood by.
+        check(&mut *conn, &self.sql).await?;
         if self.standing(&mut *conn, request).await?.is_none() {
             if request.start == StartAt::Now {
                 return Err(StoreError::new(StoreErrorKind::Config, "acquire").with_detail(format!(
@@ -34,9 +35,10 @@ impl QueueStore {
         }
         self.check_sequence(&mut *conn, relay, None).await?;
         // A look without a lock first: the holder must not wait for those that stand by.
-        if let Some(Standing { free: false, expires_in }) = self.standing(&mut *conn, request).await? {
+        let standing = self.standing(&mut *conn, request).await?;
+        if let Some(wait) = standing.and_then(|standing| self.wait(request, &standing)) {
             self.standby.lock().await.insert(relay.to_owned(), conn);
-            return Ok(Acquired::Held(expires_in));
+            return Ok(Acquired::Held(wait));
         }
         conn.script(&self.sql.begin).await?;
         let Some((lease, position)) = self.take(&mut *conn, request).await? else {
@@ -45,8 +47,9 @@ impl QueueStore {
             self.standby.lock().await.insert(relay.to_owned(), conn);
             return Ok(Acquired::Held(standing.map(|s| s.expires_in).unwrap_or_default()));
         };
-        conn.script("commit").await?;
         let parked = parked(&mut *conn, &self.sql, relay).await?;
+        conn.script("commit").await?;
+        lock(&self.elsewhere).remove(relay);
         let reader = self.reader(&lease).await?;
         let session = Session {
             lease: lease.clone(),
@@ -120,7 +123,22 @@ impl QueueStore {
         Ok(rows.first().map(|row| Standing {
             expires_in: Duration::from_millis(row[0].int().and_then(|n| u64::try_from(n).ok()).unwrap_or(0)),
             free: row[1].int() == Some(1),
+            elsewhere: row[2].int() == Some(1),
+            lease: Duration::from_millis(row[3].int().and_then(|n| u64::try_from(n).ok()).unwrap_or(0)),
         }))
+    }
+
+    /// How long the name is not free. After a failover the last renewals may be missing here, so a lease that is from
+    /// another server holds for its full length from when it was first seen.
+    fn wait(&self, request: &AcquireRequest, standing: &Standing) -> Option<Duration> {
+        let mut elsewhere = lock(&self.elsewhere);
+        if !standing.elsewhere {
+            elsewhere.remove(&request.relay);
+            return (!standing.free).then_some(standing.expires_in);
+        }
+        let since = *elsewhere.entry(request.relay.clone()).or_insert_with(clock::now);
+        let left = standing.lease.max(request.lease).saturating_sub(clock::now().saturating_duration_since(since));
+        (!left.is_zero()).then_some(left)
     }
 
     /// The connection that fetches. It has to lead to the server that the lease is from: another one, as a proxy that
@@ -135,13 +153,16 @@ impl QueueStore {
                  the one server that is written to",
             ));
         }
-        Ok(Reader { conn, sequence_seen: clock::now(), bytes: 0 })
+        Ok(Reader { conn, sequence_seen: clock::now(), latest: (0, 0) })
     }
 }
 
 struct Standing {
     expires_in: Duration,
     free: bool,
+    /// Acquired on another server, and not released.
+    elsewhere: bool,
+    lease: Duration,
 }
 
 /// A message belongs to one relay name: another one that is running must not match the same topics.

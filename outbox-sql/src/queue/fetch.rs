@@ -3,7 +3,7 @@ use std::time::Duration;
 use outbox_core::{Batch, StoreError, StoreErrorKind, clock};
 
 use super::{QueueStore, Reader, Session};
-use crate::store::lock;
+use crate::store::{bounded, lock};
 use crate::{Rows, Value};
 
 /// A fetch ends after this many bytes.
@@ -13,12 +13,16 @@ const RECHECK: Duration = Duration::from_secs(1);
 
 impl QueueStore {
     pub(super) async fn fetch_next(&self, session: &Session, limit: usize) -> Result<Batch, StoreError> {
-        let reader = &mut *session.fetching.lock().await;
         loop {
-            let (batch, found, more) = self.fetch_once(session, reader, limit).await?;
+            // Anew each time: a parked message may be read in between.
+            let reader = &mut *session.fetching.lock().await;
+            // Bounded one by one: a name that covers little may have to read through a whole table first.
+            let once = self.fetch_once(session, reader, limit);
+            let (batch, found, more) = bounded("fetch", session.patience, once).await?;
             if found == 0 && clock::now().saturating_duration_since(reader.sequence_seen) >= RECHECK {
                 let position = lock(&session.seen).position();
-                self.check_sequence(&mut *reader.conn, &session.lease.relay, Some(position)).await?;
+                let check = self.check_sequence(&mut *reader.conn, &session.lease.relay, Some(position));
+                bounded("fetch", session.patience, check).await?;
                 reader.sequence_seen = clock::now();
             }
             // Where all that was found is of other topics, there may be more behind it.
@@ -39,15 +43,18 @@ impl QueueStore {
         let parts: Vec<String> =
             lock(&session.seen).regions().iter().map(|region| self.queue.part.replace("{WHERE}", region)).collect();
         let sql = format!("{} union all select * from ({} limit $4) u", self.queue.header, parts.join(" union all "));
+        // The server makes all of them before it sends one, so large messages are asked for in smaller numbers.
+        let (count, bytes) = reader.latest;
+        let limit = limit.min((2 * FULL * count.max(1)).checked_div(bytes).unwrap_or(limit).max(1));
         let mut params = session.own();
         params.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
-        let mut rows = Rows::with_capacity(limit, reader.bytes + reader.bytes / 8).full_at(FULL);
+        let mut rows = Rows::with_capacity(limit, bytes + bytes / 8).full_at(FULL);
         reader.conn.messages(&sql, &params, &mut rows).await?;
         owned(&rows)?;
         let more = rows.is_full() || rows.messages.len() >= limit;
         // The regions come in turn, so a limit cuts off the highest; they are sorted here all the same.
         rows.messages.sort();
-        reader.bytes = rows.messages.bytes();
+        reader.latest = (rows.messages.len(), rows.messages.bytes());
         let all = rows.messages.finish();
         let foreign = all.iter().any(|m| !session.topics.matches(m.topic()));
         let (seqs, found) = (all.iter().map(|m| m.seq()).collect::<Vec<_>>(), all.len());

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+pub(crate) use keep::changed;
 pub use keep::retain_delivered;
 use outbox_core::{
     AcquireRequest, Acquired, Batch, FetchLimits, Lease, Settlement, Store, StoreCapabilities, StoreError,
@@ -39,6 +40,8 @@ pub struct QueueStore {
     sessions: Mutex<HashMap<String, Arc<Session>>>,
     /// Connections of relays that stand by.
     standby: tokio::sync::Mutex<HashMap<String, Box<dyn Connection>>>,
+    /// Since when a name was seen whose lease is from another server.
+    elsewhere: Mutex<HashMap<String, Instant>>,
 }
 
 /// What is remembered under one lease, and the connections that work under it.
@@ -50,15 +53,15 @@ struct Session {
     fetching: tokio::sync::Mutex<Reader>,
     /// `None` after an error or a cancelled call: whether it was applied is not known.
     settling: tokio::sync::Mutex<Option<Box<dyn Connection>>>,
-    /// When old messages were deleted last; `None` where there are more of them.
-    pruned: Mutex<Option<Instant>>,
+    /// When old messages were deleted last, `None` where there are more of them; and behind which number.
+    pruned: Mutex<(Option<Instant>, i64)>,
 }
 
 struct Reader {
     conn: Box<dyn Connection>,
     sequence_seen: Instant,
-    /// Bytes of the latest batch: the room for the next one.
-    bytes: usize,
+    /// Messages and bytes of the latest batch: the room for the next one.
+    latest: (usize, usize),
 }
 
 impl QueueStore {
@@ -73,6 +76,7 @@ impl QueueStore {
             keep: None,
             sessions: Mutex::default(),
             standby: tokio::sync::Mutex::default(),
+            elsewhere: Mutex::default(),
         }
     }
 
@@ -106,7 +110,7 @@ impl Store for QueueStore {
 
     async fn fetch(&self, lease: &Lease, limits: FetchLimits) -> Result<Batch, StoreError> {
         let session = self.session(lease, "fetch")?;
-        bounded("fetch", session.patience, self.fetch_next(&session, limits.messages)).await
+        self.fetch_next(&session, limits.messages).await.map_err(|e| e.during("fetch"))
     }
 
     async fn read(&self, lease: &Lease, seqs: &[i64]) -> Result<Batch, StoreError> {

@@ -1,14 +1,16 @@
 use outbox_core::{Settlement, StoreError, StoreErrorKind};
 
-use super::keep::LONGEST;
 use super::seen::listed;
 use super::{QueueStore, Session};
+use crate::retain::LONGEST;
 use crate::store::lock;
 use crate::store::settle::clean;
 use crate::{Connection, Value, literals};
 
 /// Numbers or rows of one statement: a condition that is much longer is not looked up but scanned for.
 const CHUNK: usize = 500;
+/// Rows of one statement that have texts, which take up to 8 kB each.
+const TEXTS: usize = 50;
 /// Bytes of one script.
 const SCRIPT: usize = 256 << 10;
 /// A deadlock rolls the whole transaction back, and what is in flight is still known: so it is tried again.
@@ -73,7 +75,7 @@ impl QueueStore {
         each(&queue.delete, "{AMONG}", &delivered);
         each(&queue.delete, "{AMONG}", &unparked);
         each(&queue.delete_parked, "{AMONG}", &unparked);
-        let dead = chunks(&settlement.dead, |dead| {
+        let dead = chunks_of(TEXTS, &settlement.dead, |dead| {
             derived(dead.iter().map(|d| {
                 let params = [d.seq.into(), clean(&d.reason).into(), i64::from(d.attempts).into()];
                 literals("select $1 seq, $2 reason, $3 attempts", &params)
@@ -81,7 +83,7 @@ impl QueueStore {
         });
         each(&queue.bury, "{ROWS}", &dead);
         each(&queue.bury_parked, "{ROWS}", &dead);
-        let parked = chunks(&settlement.parked, |parked| {
+        let parked = chunks_of(TEXTS, &settlement.parked, |parked| {
             derived(parked.iter().map(|p| {
                 let due = i64::try_from(p.due_in.min(LONGEST).as_millis()).unwrap_or(i64::MAX / 2_000);
                 let error = Value::Text(p.last_error.as_deref().map(clean));
@@ -128,7 +130,11 @@ fn joined(statements: Vec<String>) -> Vec<String> {
 }
 
 fn chunks<T>(all: &[T], text: impl Fn(&[T]) -> String) -> Vec<String> {
-    all.chunks(CHUNK).map(text).collect()
+    chunks_of(CHUNK, all, text)
+}
+
+fn chunks_of<T>(most: usize, all: &[T], text: impl Fn(&[T]) -> String) -> Vec<String> {
+    all.chunks(most).map(text).collect()
 }
 
 /// A table of these rows, as a subquery.

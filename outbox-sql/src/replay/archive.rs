@@ -2,6 +2,7 @@ use outbox_core::StoreError;
 
 use super::{Replay, config};
 use crate::migrate::check;
+use crate::queue::changed;
 use crate::statements::Sql;
 use crate::{Dialect, Driver, Names, Value, literals};
 
@@ -30,14 +31,12 @@ pub async fn restore(driver: &dyn Driver, names: &Names, replay: &Replay) -> Res
     check(&mut *conn, &sql).await?;
     conn.script(&sql.setup_settle).await?;
     let restore = names.render_for(Dialect::Mysql, RESTORE) + &covered(replay) + " order by seq";
-    conn.script(&restore).await.map_err(|e| e.during("replay"))?;
-    let rows = conn.query("select cast(row_count() as signed)", &[]).await?;
-    match rows.first().and_then(|row| row[0].int()).and_then(|n| u64::try_from(n).ok()) {
-        None | Some(0) => Err(config(format!(
-            "nothing that is kept of relay {:?} is covered: messages are kept only where `keep_for` is set, and so long",
+    match changed(&mut *conn, &restore).await.map_err(|e| e.during("restore"))? {
+        0 => Err(config(format!(
+            "nothing that is kept of relay {:?} is covered: messages are kept only where `keep_for` is set, and for as long",
             replay.relay
         ))),
-        Some(restored) => Ok(restored),
+        restored => Ok(restored.unsigned_abs()),
     }
 }
 
@@ -48,10 +47,10 @@ fn covered(replay: &Replay) -> String {
     let at = "cast(unix_timestamp(created_at) * 1000000 as signed)";
     all.extend(selection.from.map(|from| format!("{at} >= {from}")));
     all.extend(selection.to.map(|to| format!("{at} < {to}")));
-    all.extend(selection.key.as_deref().map(|key| literals("`key` = $1", &[key.into()])));
+    // LIKE, because = ignores spaces at the end.
+    all.extend(selection.key.as_deref().map(|key| literals("`key` like $1 escape '!'", &[exactly(key).into()])));
     let patterns = selection.topics.patterns();
     if !patterns.is_empty() {
-        // LIKE, because = ignores spaces at the end.
         let like = |pattern: &String| literals("topic like $1 escape '!'", &[Value::from(escaped(pattern))]);
         all.push(format!("({})", patterns.iter().map(like).collect::<Vec<_>>().join(" or ")));
     }
@@ -61,7 +60,11 @@ fn covered(replay: &Replay) -> String {
 /// A topic or a prefix as a pattern of LIKE.
 fn escaped(pattern: &str) -> String {
     let (text, rest) = pattern.strip_suffix('*').map_or((pattern, ""), |prefix| (prefix, "%"));
-    text.replace('!', "!!").replace('%', "!%").replace('_', "!_") + rest
+    exactly(text) + rest
+}
+
+fn exactly(text: &str) -> String {
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }
 
 #[cfg(test)]
@@ -75,7 +78,7 @@ mod tests {
         let some = covered(&Replay::new("r").key("k").topics(["a", "b_*"]).expect("valid"));
         assert_eq!(
             some,
-            "relay = _utf8mb4 x'72' and `key` = _utf8mb4 x'6b' and (topic like _utf8mb4 x'61' escape '!' or topic like \
+            "relay = _utf8mb4 x'72' and `key` like _utf8mb4 x'6b' escape '!' and (topic like _utf8mb4 x'61' escape '!' or topic like \
              _utf8mb4 x'62215f25' escape '!')"
         );
     }

@@ -6,7 +6,7 @@ use super::statements::Sql;
 use crate::{Connection, Value};
 
 /// Longer is forever; the databases' calendars end somewhere.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// The next messages behind a number, settled or not.
 #[derive(Debug, Default)]

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use outbox_core::StoreError;
 
-pub(crate) use batch::lock_out;
 use batch::{Batch, sweep};
+pub(crate) use batch::{LONGEST, lock_out};
 pub(crate) use statements::Sql;
 pub(crate) use task::Task;
 

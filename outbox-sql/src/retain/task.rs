@@ -1,4 +1,3 @@
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +62,7 @@ impl Retention {
                 Ok(Ok(next)) => (wait, retry) = (next, RETRY.0),
                 failed => {
                     let error = match failed {
-                        Ok(Err(e)) => chain(&e),
+                        Ok(Err(e)) => e.with_causes(),
                         _ => format!("no answer within {PATIENCE:?}"),
                     };
                     tracing::warn!(error, "nothing was deleted of what every relay has settled; this is tried again");
@@ -143,14 +142,4 @@ impl Retention {
         }
         Ok(())
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &StoreError) -> String {
-    let (mut text, mut next) = (error.to_string(), error.source());
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

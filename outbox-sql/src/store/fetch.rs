@@ -21,8 +21,9 @@ impl SqlStore {
         if !waiting.is_empty() {
             return Ok(waiting);
         }
-        let reader = &mut *session.fetching.lock().await;
         loop {
+            // Anew each time: a parked message may be read in between.
+            let reader = &mut *session.fetching.lock().await;
             // Bounded one by one: a name that covers little may have to read through a whole table first.
             let once = self.fetch_once(session, reader, limit);
             let (batch, found, more) = bounded("fetch", session.patience, once).await?;

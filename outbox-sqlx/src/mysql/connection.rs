@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use outbox_core::{Row as MessageRow, StoreError, StoreErrorKind, async_trait};
+use outbox_core::{Row as MessageRow, StoreError, async_trait};
 use outbox_sql::{Connection, Dialect, Driver, Rows, Value, literals};
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow};
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, MySqlConnection, MySqlPool, Row, TypeInfo};
@@ -30,8 +30,11 @@ pub(super) fn map(e: sqlx::Error) -> StoreError {
         sqlx::Error::Database(e) => e.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number),
         _ => None,
     };
-    let mapped = error::map(e, |_, _| number.map_or(StoreErrorKind::Unexpected, kind));
+    let mapped = error::map(e, |state, _| kind(number.unwrap_or_default(), state));
     match number {
+        Some(1049) => {
+            mapped.with_detail("the database of the URL, or the one given as schema, is not there: create it")
+        }
         Some(1153) => mapped.with_detail("the message is larger than the server's max_allowed_packet: raise it"),
         _ => mapped,
     }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use outbox_core::{Message, StoreError};
-use outbox_sql::{Dialect, Names};
+use outbox_sql::{Dialect, Names, portions};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use super::connection::map;
@@ -28,7 +28,7 @@ impl Insert {
 
     /// Messages of one statement take consecutive numbers, in this order.
     pub(super) async fn run(&self, conn: &mut MySqlConnection, messages: &[Message]) -> Result<(), StoreError> {
-        for chunk in messages.chunks(CHUNK) {
+        for chunk in portions(messages, CHUNK) {
             let rows = vec![ROW; chunk.len()].join(", ");
             // The statement for one message is prepared once a connection; others have too many lengths.
             let query = sqlx::query(AssertSqlSafe(format!("{}{rows}", self.0))).persistent(chunk.len() == 1);

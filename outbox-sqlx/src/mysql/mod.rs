@@ -77,7 +77,8 @@ impl Mysql {
     ///
     /// # Errors
     /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
-    /// goes on. `Conflict`: run the transaction again. `Schema` where the tables are missing.
+    /// goes on. `Conflict`: run the transaction again; a deadlock has ended it on the server, and what is written after
+    /// that is committed by itself. `Schema` where the tables are missing.
     ///
     /// # Cancel safety
     /// The message was written or not, within the transaction: roll it back.
@@ -185,31 +186,20 @@ fn inside_transaction(conn: &MySqlConnection) -> Result<(), StoreError> {
     if conn.is_in_transaction() { Ok(()) } else { Err(error::not_in_transaction()) }
 }
 
-/// Error numbers of MySQL, MariaDB, Galera, Group Replication and TiDB.
-fn kind(number: u16) -> StoreErrorKind {
+/// Error numbers of MySQL, MariaDB, Galera, Group Replication and TiDB; by SQLSTATE class where that is enough.
+fn kind(number: u16, state: &str) -> StoreErrorKind {
     match number {
-        // Deadlock, lock wait timeout, a changed snapshot, a conflict that is found at the commit.
-        1213 | 1205 | 1020 | 1180 | 3101 | 8022 | 9007 => StoreErrorKind::Conflict,
-        1146 | 1054 | 1305 | 1049 => StoreErrorKind::Schema,
+        // Deadlock, lock wait timeout, too many locks, a changed snapshot, a conflict that is found at the commit.
+        1213 | 1205 | 1206 | 1020 | 1180 | 3100 | 3101 | 8022 | 9007 => StoreErrorKind::Conflict,
+        1146 | 1054 | 1305 => StoreErrorKind::Schema,
         // Too large, too long, not UTF-8, not JSON, against a check.
         1153 | 1406 | 1366 | 3140 | 3819 | 4025 => StoreErrorKind::InvalidMessage,
-        // A connection that is closed, refused or not answered; a server that starts, stops, is full or only reads.
-        1040
-        | 1053
-        | 1077
-        | 1079
-        | 1080
-        | 1152
-        | 1158..=1161
-        | 1184
-        | 1203
-        | 1226
-        | 1290
-        | 1836
-        | 1927
-        | 3024
-        | 3167
-        | 4031 => StoreErrorKind::Unavailable,
-        _ => StoreErrorKind::Unexpected,
+        // No such database, no right, a binary log that cannot record READ COMMITTED.
+        1044 | 1049 | 1227 | 1665 => StoreErrorKind::Unexpected,
+        // A wrong statement, password or value: no waiting mends that.
+        _ if ["22", "23", "28", "3D", "42", "0A"].iter().any(|class| state.starts_with(class)) => {
+            StoreErrorKind::Unexpected
+        }
+        _ => StoreErrorKind::Unavailable,
     }
 }

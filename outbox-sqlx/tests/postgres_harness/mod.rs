@@ -1,6 +1,5 @@
 //! The harness for Postgres, of any version.
 
-use std::marker::PhantomData;
 use std::time::Duration;
 
 use outbox_conformance::store::StoreHarness;
@@ -11,14 +10,15 @@ use sqlx::{AssertSqlSafe, Connection, PgPool, Row};
 use uuid::Uuid;
 
 /// Which server.
-pub(crate) trait Server {
-    fn server() -> impl Future<Output = testkit::Postgres>;
+pub(crate) trait Server: Sized {
+    /// A database of its own, and what has to live as long as it is used.
+    fn database() -> impl Future<Output = (String, Self)>;
 }
 
 pub(crate) struct Harness<S> {
     outbox: Postgres,
     pool: PgPool,
-    server: PhantomData<S>,
+    _server: S,
 }
 
 impl<S> Harness<S> {
@@ -34,10 +34,11 @@ impl<S: Server> StoreHarness for Harness<S> {
     const CONCURRENT_WRITERS: bool = true;
 
     async fn start() -> Self {
-        let pool = PgPool::connect(&S::server().await.database().await).await.expect("a database");
+        let (url, server) = S::database().await;
+        let pool = PgPool::connect(&url).await.expect("a database");
         let outbox = Postgres::new();
         outbox.migrate(&pool).await.expect("migrated");
-        Self { outbox, pool, server: PhantomData }
+        Self { outbox, pool, _server: server }
     }
 
     async fn store(&self) -> SqlStore {

@@ -11,6 +11,8 @@ use crate::Bug;
 pub struct Relays {
     program: PathBuf,
     arguments: Vec<String>,
+    /// One after the other: what one has settled the next one goes on from.
+    clients: std::iter::Cycle<std::slice::Iter<'static, &'static str>>,
     working: Process,
     standing_by: Process,
     /// What those that are gone have said.
@@ -37,10 +39,16 @@ impl Relays {
         arguments.extend(["--window".to_owned(), Self::WINDOW.to_string()]);
         arguments.extend(bug.map(|bug| format!("--bug={}", bug.name())));
         let program = program.to_owned();
-        let working = spawn(&program, &arguments).await;
+        let clients: &'static [&str] = match (bug, url.starts_with("sqlite")) {
+            (Some(_), _) => &["sqlx"],
+            (None, true) => &["sqlx", "diesel"],
+            (None, false) => &["sqlx", "diesel", "diesel-async"],
+        };
+        let mut clients = clients.iter().cycle();
+        let working = spawn(&program, &arguments, clients.next()).await;
         working.wait_line("Acquired", SOON).await;
-        let standing_by = spawn(&program, &arguments).await;
-        Self { program, arguments, working, standing_by, said: String::new() }
+        let standing_by = spawn(&program, &arguments, clients.next()).await;
+        Self { program, arguments, clients, working, standing_by, said: String::new() }
     }
 
     /// SIGKILL to the one that works; returns when the other one has taken over, and a third one stands by.
@@ -52,7 +60,7 @@ impl Relays {
         self.working.wait(SOON).await;
         self.said += &self.working.output();
         self.standing_by.wait_line("Acquired", SOON).await;
-        let third = spawn(&self.program, &self.arguments).await;
+        let third = spawn(&self.program, &self.arguments, self.clients.next()).await;
         self.working = std::mem::replace(&mut self.standing_by, third);
     }
 
@@ -80,9 +88,9 @@ impl Relays {
     }
 }
 
-async fn spawn(program: &Path, arguments: &[String]) -> Process {
+async fn spawn(program: &Path, arguments: &[String], client: Option<&&str>) -> Process {
     let mut command = Command::new(program);
-    command.args(arguments);
+    command.args(arguments).args(client.map(|client| format!("--client={client}")));
     let process = Process::spawn(command);
     // Before that, SIGTERM would not be a clean shutdown.
     process.wait_line("ready", SOON).await;

@@ -90,6 +90,13 @@ async fn mysql_with_a_planted_bug_is_caught() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn mariadb_with_a_planted_bug_is_caught() {
+    let _turn = turn().await;
+    let server = testkit::Mysql::mariadb().await;
+    every_time(Bug::RangeDelete, async || mysql(&server).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sqlite_writers_that_begin_deferred_are_caught() {
     let _turn = turn().await;
     for _ in 0..Size::of_environment().repeats {

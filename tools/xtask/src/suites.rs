@@ -27,9 +27,8 @@ const SUITES: &[Suite] = &[
         about: "every store: suites, cross matrix, stress, failover, upgrade",
         servers: true,
         environment: &[("OUTBOX_TEST_STORES", "full")],
-        // The first as in the suite above, so that nothing is built twice.
         commands: &[
-            &["test", "--workspace", "--all-features", "--test", "conformance_*"],
+            &["test", "--package", "outbox-sqlx", "--package", "outbox-diesel", "--all-features", "--tests"],
             &["test", "--package", "stores", "--all-features", "--", "--nocapture"],
         ],
     },
