@@ -43,16 +43,16 @@ enum Command {
         #[command(subcommand)]
         command: Option<RelayCommand>,
     },
-    /// Deliver messages that are kept once more: those of a time, of topics, of a key. Under a new relay name; on MySQL and
-    /// MariaDB they are put back into the outbox.
+    /// Deliver messages that are kept once more: those of a time, of topics, of a key. Under a new relay name; on MySQL
+    /// and MariaDB they are put back into the outbox.
     Replay(replay::Selected),
     /// Show how every relay stands.
     Status {
         #[command(flatten)]
         tables: Tables,
     },
-    /// Start a relay name anew, for a sequence that went back: from the start of the table. On MySQL and MariaDB what it had
-    /// parked is put back.
+    /// Start a relay name anew, for a sequence that went back: from the start of the table. On MySQL and MariaDB what
+    /// it had parked is put back.
     Reset {
         /// The relay's name.
         relay: String,
@@ -63,7 +63,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum RelayCommand {
-    /// Forget a relay name: its cursor and what it had parked (on MySQL and MariaDB that is put back). Its dead letters stay; it pins no message any longer.
+    /// Forget a relay name: its cursor and what it had parked (on MySQL and MariaDB that is put back). Its dead letters
+    /// stay; it pins no message any longer.
     Drop {
         /// The relay's name.
         relay: String,

@@ -5,8 +5,8 @@ use crate::{Expected, Inversion, Verdict};
 
 /// What was committed and what was received, and from both a [`Verdict`].
 ///
-/// Writers and consumers may note at the same time and in any order: a message may be received before its writer learned
-/// that the commit succeeded. Only the arrivals of one key must be noted in the order of arrival.
+/// Writers and consumers may note at the same time and in any order: a message may be received before its writer
+/// learned that the commit succeeded. Only the arrivals of one key must be noted in the order of arrival.
 #[derive(Debug, Default)]
 pub struct Ledger(Mutex<Book>);
 

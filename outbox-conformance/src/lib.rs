@@ -1,8 +1,8 @@
 //! Conformance suites for stores and transports of the transactional outbox, and the delivery ledger.
 //!
-//! [`store_suite!`] and [`transport_suite!`] make a named test for every clause of the traits' contracts, from a harness
-//! that the implementor writes: see [`store`] and [`transport`]. The suites are tested themselves, with broken stores
-//! and transports that each fail exactly one clause.
+//! [`store_suite!`] and [`transport_suite!`] make a named test for every clause of the traits' contracts, from a
+//! harness that the implementor writes: see [`store`] and [`transport`]. The suites are tested themselves, with broken
+//! stores and transports that each fail exactly one clause.
 //!
 //! A [`Ledger`] is told what was committed and what was received, and answers with a [`Verdict`] on the promises of
 //! `outbox-core`:

@@ -154,10 +154,11 @@ macro_rules! ensure {
 }
 pub(crate) use ensure;
 
-/// The registry of a suite: `suite! { ($) /** doc */ name in module for Trait; test_name: "ID" "promise" => path::of::case; ... }`.
+/// The registry of a suite: `suite! { ($) /** doc */ name in module for Trait; test_name: "ID" "promise" =>
+/// path::of::case; ... }`.
 ///
-/// It makes `cases::<H>()`, `test::<H>(name)`, and the exported macro `name!(H)` with a test for every case. `Trait` has
-/// a constructor `async fn start() -> Self`; a case is an `async fn(H) -> Outcome`.
+/// It makes `cases::<H>()`, `test::<H>(name)`, and the exported macro `name!(H)` with a test for every case. `Trait`
+/// has a constructor `async fn start() -> Self`; a case is an `async fn(H) -> Outcome`.
 macro_rules! suite {
     (($d:tt) $(#[$doc:meta])* $name:ident in $module:ident for $harness:path;
      $($test:ident: $id:literal $promise:literal => $case:path;)+) => {

@@ -39,7 +39,8 @@ pub enum StoreErrorKind {
     InvalidMessage,
     /// The lease is held by another process or was lost: forget what was handed out and acquire again.
     LeaseLost,
-    /// The message sequence went back (`TRUNCATE ... RESTART IDENTITY`, a restore). The text names the command that mends it.
+    /// The message sequence went back (`TRUNCATE ... RESTART IDENTITY`, a restore). The text names the command that
+    /// mends it.
     SequenceWentBack,
     /// A name or setting that cannot work.
     Config,

@@ -64,7 +64,8 @@ impl KafkaConfig {
     }
 
     /// An [option of librdkafka](https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md), such as
-    /// `security.protocol`, `sasl.password`, `compression.type`, `linger.ms` (default here 1). Values are never printed.
+    /// `security.protocol`, `sasl.password`, `compression.type`, `linger.ms` (default here 1). Values are never
+    /// printed.
     ///
     /// What order and delivery rest on is refused by [`connect`](crate::KafkaTransport::connect): `acks`,
     /// `enable.idempotence`, `enable.gapless.guarantee`, `message.timeout.ms` and their other names, `retries`,

@@ -101,7 +101,8 @@ impl Confirmations {
         self.open().publishes.is_empty()
     }
 
-    /// The topic failed in this publish. Until that has ended, nothing more is sent to it: what failed would come behind.
+    /// The topic failed in this publish. Until that has ended, nothing more is sent to it: what failed would come
+    /// behind.
     pub(crate) fn topic_failed(&self, first: usize, topic: &str) {
         let mut open = self.open();
         if !open.failed.iter().any(|(publish, failed)| *publish == first && failed == topic) {

@@ -37,8 +37,8 @@ fn key_within_topic(m: &MessageRef<'_>) -> Option<u64> {
 }
 
 impl Handover<'_> {
-    /// Gives how many messages the client has taken. Of the others, what is to be said was said; the client is dead then,
-    /// or their topic failed.
+    /// Gives how many messages the client has taken. Of the others, what is to be said was said; the client is dead
+    /// then, or their topic failed.
     pub(crate) async fn run(&self) -> usize {
         let confirmations = &self.client.confirmations;
         let (mut left, mut sent) = ((0..self.batch.len()).collect::<Vec<usize>>(), 0);

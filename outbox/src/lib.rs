@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `sqlx-postgres` | `outbox::sqlx::Postgres` |
 //! | `sqlx-mysql` | `outbox::sqlx::Mysql`, for MySQL and MariaDB |
-//! | `sqlx-mysql-rsa` | the same, for a server that is reached without TLS and wants passwords by caching_sha2_password |
+//! | `sqlx-mysql-rsa` | the same, for a server that is reached without TLS and wants passwords by caching_sha2_password
+//! |
 //! | `sqlx-sqlite` | `outbox::sqlx::Sqlite` |
 //! | `diesel-postgres` | `outbox::diesel::Postgres`, with libpq |
 //! | `diesel-mysql` | `outbox::diesel::Mysql`, with libmariadb or libmysqlclient |

@@ -12,8 +12,8 @@ use crate::{Batch, Outcomes, Transport};
 
 /// Publishes the batch; a panic is caught.
 ///
-/// `alone`: no other publish holds messages of its keys. Else nothing of it is published again here, where it would come
-/// behind those: it is unknown, and the machine tries single messages as after an outage.
+/// `alone`: no other publish holds messages of its keys. Else nothing of it is published again here, where it would
+/// come behind those: it is unknown, and the machine tries single messages as after an outage.
 pub(super) async fn publish(transport: &dyn Transport, batch: &Batch, alone: bool, out: &Outcomes) {
     if caught(transport, batch.clone(), out).await {
         return;

@@ -52,9 +52,8 @@ use crate::{Batch, BoxError};
 /// - `CLOSE-2` After `close` nothing is said to be delivered that is not stored.
 /// - `DECLARE-1` `capabilities` says the same whenever it is asked.
 ///
-/// The relay polls each `publish` once when it decides on it, before it looks at the outcome of any other, and bounds it
-/// by its deadline, then drops the future. `outbox-conformance` has a test for every
-/// clause.
+/// The relay polls each `publish` once when it decides on it, before it looks at the outcome of any other, and bounds
+/// it by its deadline, then drops the future. `outbox-conformance` has a test for every clause.
 ///
 /// # Example
 /// ```

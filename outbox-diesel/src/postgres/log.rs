@@ -54,8 +54,8 @@ impl Postgres {
     /// ```
     ///
     /// # Errors
-    /// `Config` where the name is there already, where the times leave nothing, and where nothing is covered and nothing
-    /// can come. `Schema` where the tables are missing or of another version.
+    /// `Config` where the name is there already, where the times leave nothing, and where nothing is covered and
+    /// nothing can come. `Schema` where the tables are missing or of another version.
     ///
     /// # Cancel safety
     /// The name was made or not.

@@ -1,5 +1,5 @@
-//! The store on a database that can only say what is there: the lowest messages are read, always from the first one, and
-//! deleted by their numbers when they are settled. A message belongs to one relay name.
+//! The store on a database that can only say what is there: the lowest messages are read, always from the first one,
+//! and deleted by their numbers when they are settled. A message belongs to one relay name.
 
 mod acquire;
 mod fetch;
@@ -80,8 +80,8 @@ impl QueueStore {
         }
     }
 
-    /// Keeps delivered messages so long, in `outbox_delivered`; at most 100 years. Costs a copy of each. Default: none is
-    /// kept.
+    /// Keeps delivered messages so long, in `outbox_delivered`; at most 100 years. Costs a copy of each. Default: none
+    /// is kept.
     ///
     /// What is older is deleted behind a settlement, 1,000 at a time.
     #[must_use]

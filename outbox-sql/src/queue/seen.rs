@@ -1,15 +1,15 @@
 //! Which messages a reader of a queue has handed out, without I/O: which numbers it asks for, and what it may forget.
 //!
 //! A number that was seen never comes again: its message is in flight, or deleted. One that was not seen may still
-//! commit, however low it is. So every read asks for **all** numbers that were not seen, the lowest first: a floor, even
-//! one that is moved once a second, would hand out a message before an earlier one of its key that commits late.
+//! commit, however low it is. So every read asks for **all** numbers that were not seen, the lowest first: a floor,
+//! even one that is moved once a second, would hand out a message before an earlier one of its key that commits late.
 
 use std::fmt::Write;
 
 use outbox_core::{SeqSet, Settlement};
 
-/// With more ranges than this, the lowest are forgotten where nothing of them is in flight: then their numbers are asked
-/// for again, as one range in which nothing is left.
+/// With more ranges than this, the lowest are forgotten where nothing of them is in flight: then their numbers are
+/// asked for again, as one range in which nothing is left.
 const MAX_RANGES: usize = 1_000;
 
 #[derive(Debug, Default)]

@@ -2,9 +2,9 @@
 //!
 //! Nothing is new but a filter. The cursor begins right before the first message that is covered, as if all below had
 //! been handed out, with the snapshot of the statement that found it: what that statement saw below its start is not
-//! covered, and what commits there later is not in the snapshot, so the takeover scan finds it. The floor must lie below
-//! every number that may still commit. Every other floor does, so the highest of them is taken: where the start is old,
-//! nothing is left to be scanned.
+//! covered, and what commits there later is not in the snapshot, so the takeover scan finds it. The floor must lie
+//! below every number that may still commit. Every other floor does, so the highest of them is taken: where the start
+//! is old, nothing is left to be scanned.
 
 mod archive;
 mod drop;
@@ -24,8 +24,8 @@ pub(crate) use statements::{POSTGRES_COVERED, SQLITE_COVERED};
 use crate::migrate::check;
 use crate::{Dialect, Driver, Names, retain};
 
-/// Messages to be delivered again, under a relay name of their own: all that are kept, or those of a time, of topics, of
-/// a key. What it does not cover counts as settled for this name.
+/// Messages to be delivered again, under a relay name of their own: all that are kept, or those of a time, of topics,
+/// of a key. What it does not cover counts as settled for this name.
 ///
 /// Times are compared with `created_at`, the beginning of the transaction that enqueued a message, by the database's
 /// clock.

@@ -2,8 +2,8 @@
 //!
 //! Deleting needs no fence. What is settled is read from the cursors in the deleting statement itself, by the predicate
 //! of the takeover; so a row that may be deleted stays so, whoever asks, and whatever lease he lost. A row of
-//! `outbox_retention` says where the last batch ended and when the next one may begin: whoever locks it deletes, for all
-//! processes together. It also keeps a replay that is being made from losing its first messages.
+//! `outbox_retention` says where the last batch ended and when the next one may begin: whoever locks it deletes, for
+//! all processes together. It also keeps a replay that is being made from losing its first messages.
 
 mod batch;
 mod statements;
@@ -48,7 +48,8 @@ impl Default for Keep {
 /// after batch without a rest. Gives how many were deleted; without any relay name, none.
 ///
 /// # Errors
-/// `Schema` where the tables are missing or of another version; `Config` on a database that is no log. Batches that were deleted before an error stay so.
+/// `Schema` where the tables are missing or of another version; `Config` on a database that is no log. Batches that
+/// were deleted before an error stay so.
 ///
 /// # Cancel safety
 /// The batch that was under way was deleted or not.

@@ -61,8 +61,8 @@ impl SqlStore {
 
     /// How long messages are kept after every relay name has settled them. Default: 7 days.
     ///
-    /// Deleting runs beside a relay, for as long as it holds its lease, over a connection of its own that is opened when
-    /// there may be something to delete. All processes together spend at most a tenth of the time on it. What was
+    /// Deleting runs beside a relay, for as long as it holds its lease, over a connection of its own that is opened
+    /// when there may be something to delete. All processes together spend at most a tenth of the time on it. What was
     /// deleted cannot be replayed.
     #[must_use]
     pub fn keep(mut self, keep: Keep) -> Self {

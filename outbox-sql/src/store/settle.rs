@@ -66,8 +66,8 @@ impl SqlStore {
         let taken = session.settling.lock().await.take();
         let mut taken = taken.ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, "release"))?;
         let conn = &mut *taken;
-        // What was passed over since the last settlement; and whole, so that a shutdown repeats nothing, however many keys
-        // it leaves waiting.
+        // What was passed over since the last settlement; and whole, so that a shutdown repeats nothing, however many
+        // keys it leaves waiting.
         let whole = {
             let mut log = lock(&session.log);
             log.settle(&Settlement::default());

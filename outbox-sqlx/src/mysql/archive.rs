@@ -9,9 +9,9 @@ use super::connection::MysqlDriver;
 
 /// What is offered beyond delivery: delivered messages can be kept in a table of their own, and be put back.
 impl Mysql {
-    /// Relays whose [`store`](Self::store) is of this handle keep what they delivered so long, in `outbox_delivered`; at
-    /// most 100 years. It costs a copy of each message. They delete what is older behind their settlements, 1,000 at a
-    /// time. Default: nothing is kept.
+    /// Relays whose [`store`](Self::store) is of this handle keep what they delivered so long, in `outbox_delivered`;
+    /// at most 100 years. It costs a copy of each message. They delete what is older behind their settlements, 1,000 at
+    /// a time. Default: nothing is kept.
     #[must_use]
     pub fn keep_for(mut self, time: Duration) -> Self {
         self.keep = Some(time);
@@ -37,9 +37,9 @@ impl Mysql {
         outbox_sql::retain_delivered(&MysqlDriver::of(pool), &self.names, keep_for).await
     }
 
-    /// Puts what a relay delivered, what is kept and what `replay` covers back into the outbox: behind what waits, in its
-    /// order, with its id and `created_at`. Gives how many messages these are. Whoever covers their topics delivers them
-    /// again. The kept copies stay: doing it twice delivers twice.
+    /// Puts what a relay delivered, what is kept and what `replay` covers back into the outbox: behind what waits, in
+    /// its order, with its id and `created_at`. Gives how many messages these are. Whoever covers their topics delivers
+    /// them again. The kept copies stay: doing it twice delivers twice.
     ///
     /// ```no_run
     /// # async fn example(outbox: outbox_sqlx::Mysql, pool: sqlx::MySqlPool) -> Result<(), outbox_core::StoreError> {
@@ -62,7 +62,8 @@ impl Mysql {
         outbox_sql::restore(&MysqlDriver::of(pool), &self.names, &replay).await
     }
 
-    /// Forgets a relay name. What it had parked goes back to the messages that wait, behind them; its dead letters stay.
+    /// Forgets a relay name. What it had parked goes back to the messages that wait, behind them; its dead letters
+    /// stay.
     ///
     /// # Errors
     /// `Config` for a name that nobody ever ran, and where a process holds its lease: stop that process first.

@@ -16,8 +16,8 @@ use connection::MysqlDriver;
 ///
 /// A message is deleted when it is settled, and belongs to one relay name: several relays need topics that do not
 /// overlap. Transactions of the application may have any isolation level. In REPEATABLE READ a rollback to a savepoint
-/// that an enqueue followed leaves a lock at the end of the table, which can make a deadlock of what is locked later: lock
-/// first, or use READ COMMITTED.
+/// that an enqueue followed leaves a lock at the end of the table, which can make a deadlock of what is locked later:
+/// lock first, or use READ COMMITTED.
 #[derive(Debug, Clone, Default)]
 pub struct Mysql {
     names: Names,
@@ -118,13 +118,14 @@ impl Mysql {
 
     /// Commits, and wakes the relays of this handle and its clones. With `tx.commit()` they find it by polling.
     ///
-    /// A deadlock ends the whole transaction on the server, and sqlx does not notice where its error was passed over: the
-    /// statements that follow are each committed on their own. This asks first, with a savepoint: one more round trip.
+    /// A deadlock ends the whole transaction on the server, and sqlx does not notice where its error was passed over:
+    /// the statements that follow are each committed on their own. This asks first, with a savepoint: one more round
+    /// trip.
     ///
     /// # Errors
-    /// `RolledBack` where the transaction had ended before: what was done before that is not stored, what was done after
-    /// it is. Else those of the commit; `Conflict` where the database rolled it back: run it again. `Unavailable`:
-    /// whether it was committed is not known.
+    /// `RolledBack` where the transaction had ended before: what was done before that is not stored, what was done
+    /// after it is. Else those of the commit; `Conflict` where the database rolled it back: run it again.
+    /// `Unavailable`: whether it was committed is not known.
     ///
     /// # Cancel safety
     /// Whether it was committed is not known.
@@ -159,8 +160,8 @@ impl Mysql {
         }
     }
 
-    /// sqlx as the engine sees it: for a [`QueueStore::new`] on a driver that wraps this one, to watch or to disturb what a
-    /// relay asks. Opens connections with the pool's options.
+    /// sqlx as the engine sees it: for a [`QueueStore::new`] on a driver that wraps this one, to watch or to disturb
+    /// what a relay asks. Opens connections with the pool's options.
     pub fn driver(&self, pool: &MySqlPool) -> impl outbox_sql::Driver + use<> {
         MysqlDriver::of(pool)
     }

@@ -16,8 +16,8 @@ use crate::error;
 /// Microseconds from 1970 to 2000, where Postgres begins to count.
 const EPOCH: i64 = 946_684_800_000_000;
 
-/// A setting that a connection is opened with. One that does not know it afterwards comes from a pooler: those refuse or
-/// drop what they cannot give to every client.
+/// A setting that a connection is opened with. One that does not know it afterwards comes from a pooler: those refuse
+/// or drop what they cannot give to every client.
 const MARK: (&str, &str) = ("outbox.direct", "on");
 
 /// Opens connections with the options of a pool.

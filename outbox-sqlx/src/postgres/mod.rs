@@ -116,8 +116,8 @@ impl Postgres {
     /// `tx.commit()` they find it by polling.
     ///
     /// Postgres answers the COMMIT of a transaction in which a statement had failed by rolling it back, and sqlx takes
-    /// that for success. This asks first, which is one more round trip: 0.1 ms on a local server, and 7 to 12 % of the rate
-    /// of 32 connections that do nothing but enqueue one message and commit (same two cores).
+    /// that for success. This asks first, which is one more round trip: 0.1 ms on a local server, and 7 to 12 % of the
+    /// rate of 32 connections that do nothing but enqueue one message and commit (same two cores).
     ///
     /// # Errors
     /// `RolledBack` where a statement of the transaction had failed and its error was passed over: nothing is stored.
@@ -144,8 +144,8 @@ impl Postgres {
         SqlStore::new(PgDriver::of(&pool).announcing(), &self.names, &self.signal).keep(self.keep)
     }
 
-    /// sqlx as the engine sees it: for a [`SqlStore::new`] on a driver that wraps this one, to watch or to disturb what a
-    /// relay asks. Opens connections with the pool's options.
+    /// sqlx as the engine sees it: for a [`SqlStore::new`] on a driver that wraps this one, to watch or to disturb what
+    /// a relay asks. Opens connections with the pool's options.
     pub fn driver(&self, pool: &PgPool) -> impl outbox_sql::Driver + use<> {
         PgDriver::of(pool)
     }

@@ -9,9 +9,9 @@ use super::connection::SqliteDriver;
 
 /// What a log offers beyond delivery: settled messages are kept for a while, and can be delivered again.
 impl Sqlite {
-    /// How long messages are kept after every relay name has settled them. Default: 7 days; at most 100 years. A running
-    /// relay whose [`store`](Self::store) is of this handle deletes older ones, a few thousand at a time, for at most a
-    /// tenth of the time. Of several processes with different times the shortest counts.
+    /// How long messages are kept after every relay name has settled them. Default: 7 days; at most 100 years. A
+    /// running relay whose [`store`](Self::store) is of this handle deletes older ones, a few thousand at a time, for
+    /// at most a tenth of the time. Of several processes with different times the shortest counts.
     #[must_use]
     pub fn keep_for(mut self, time: Duration) -> Self {
         self.keep = Keep::For(time);
@@ -55,8 +55,8 @@ impl Sqlite {
     /// ```
     ///
     /// # Errors
-    /// `Config` where the name is there already, where the times leave nothing, and where nothing is covered and nothing
-    /// can come. `Schema` where the tables are missing or of another version.
+    /// `Config` where the name is there already, where the times leave nothing, and where nothing is covered and
+    /// nothing can come. `Schema` where the tables are missing or of another version.
     ///
     /// # Cancel safety
     /// The name was made or not.

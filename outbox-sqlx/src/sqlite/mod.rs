@@ -127,8 +127,8 @@ impl Sqlite {
         SqlStore::new(SqliteDriver::of(&pool), &self.names, &self.signal).keep(self.keep)
     }
 
-    /// sqlx as the engine sees it: for a [`SqlStore::new`] on a driver that wraps this one, to watch or to disturb what a
-    /// relay asks. Opens connections with the pool's options.
+    /// sqlx as the engine sees it: for a [`SqlStore::new`] on a driver that wraps this one, to watch or to disturb what
+    /// a relay asks. Opens connections with the pool's options.
     pub fn driver(&self, pool: &SqlitePool) -> impl outbox_sql::Driver + use<> {
         SqliteDriver::of(pool)
     }

@@ -42,7 +42,8 @@ pub(crate) struct Entry {
     pub(crate) stored: u32,
     /// Failures that count as attempts.
     pub(crate) failures: u32,
-    /// Its latest attempt failed with all others: an outage, or its own failure if a later one of this process succeeds.
+    /// Its latest attempt failed with all others: an outage, or its own failure if a later one of this process
+    /// succeeds.
     pub(crate) suspect: Option<Who>,
     pub(crate) rejected: bool,
     /// The relay knows that it is delivered, and no fault has made it forget that since.

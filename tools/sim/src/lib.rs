@@ -10,8 +10,8 @@
 //! - `G2 at least once`: every committed message is stored or a dead letter, except those that a failover lost.
 //! - `G3 order`: first occurrences follow the order of the enqueues, where one began after the other committed. A
 //!   message whose dead letter was lost by a failover is exempt: nothing can keep its place.
-//! - `G4 duplicates`: a message of which the relay knows that it is delivered is sent again only after a takeover that a
-//!   fault explains, and only if its settlement was not on record then.
+//! - `G4 duplicates`: a message of which the relay knows that it is delivered is sent again only after a takeover that
+//!   a fault explains, and only if its settlement was not on record then.
 //! - `G5 outages`: no attempt is recorded that was not the message's own failure.
 //! - `G6 fencing`: no statement of an old lease changes a row, and no publish starts after another's takeover.
 //! - `G7 poison`: only messages that fail by themselves become dead letters.

@@ -212,7 +212,8 @@ impl Call {
             let mut world = self.sim.lock();
             world.book.disturb();
             world.note(format!("the transport of {} panics on m{bomb}", self.who));
-            // Where the deadline ends the search for the one that did it, all that were not tried alone count as failed.
+            // Where the deadline ends the search for the one that did it, all that were not tried alone count as
+            // failed.
             self.messages.iter().for_each(|m| world.book.failed(m.1));
             // With many in flight, what comes after must not pass what is left.
             let most = if self.sim.plan.setup.gapless { 0 } else { before.len() as u64 };

@@ -52,8 +52,8 @@ pub(crate) fn parsed(url: &str) -> Url {
     Url::parse(url).unwrap_or_else(|e| panic!("{url} is not a URL: {e}"))
 }
 
-/// Waits for an answer over TCP. The images' first starts also run a server for their preparations, but that one listens
-/// on a Unix socket only.
+/// Waits for an answer over TCP. The images' first starts also run a server for their preparations, but that one
+/// listens on a Unix socket only.
 pub(crate) async fn ready(url: &str, container: Option<&Container>) {
     let end = Instant::now() + PATIENCE;
     for attempt in 1.. {

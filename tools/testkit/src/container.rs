@@ -22,8 +22,8 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Starts the image with these ports, (outside, inside); without any it is in the host's network. Does not wait until
-    /// it serves.
+    /// Starts the image with these ports, (outside, inside); without any it is in the host's network. Does not wait
+    /// until it serves.
     pub(crate) async fn start(
         image: ContainerRequest<GenericImage>,
         name: Option<&'static str>,

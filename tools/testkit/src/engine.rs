@@ -5,8 +5,8 @@ use testcontainers::bollard::Docker;
 use testcontainers::core::client::docker_client_instance;
 use tokio::runtime::{Builder, Runtime};
 
-/// Runs all talk with the Docker engine on one runtime that outlives every test: the client pools its connections, and a
-/// connection opened on the runtime of a test that has ended is dead for the next one.
+/// Runs all talk with the Docker engine on one runtime that outlives every test: the client pools its connections, and
+/// a connection opened on the runtime of a test that has ended is dead for the next one.
 pub(crate) async fn run<T, F>(work: F) -> T
 where
     T: Send + 'static,

@@ -1,8 +1,8 @@
 //! Real servers, a fault proxy and child processes for the tests.
 //!
-//! A server is found by its environment variable (`OUTBOX_TEST_POSTGRES_URL`, `OUTBOX_TEST_KAFKA_URL` and so on), else it
-//! is a container of a local or pulled image (`OUTBOX_TEST_POSTGRES_IMAGE` and so on as `name:tag`). A test that can have
-//! neither fails and says why: it never passes unrun. All helpers panic on failure.
+//! A server is found by its environment variable (`OUTBOX_TEST_POSTGRES_URL`, `OUTBOX_TEST_KAFKA_URL` and so on), else
+//! it is a container of a local or pulled image (`OUTBOX_TEST_POSTGRES_IMAGE` and so on as `name:tag`). A test that can
+//! have neither fails and says why: it never passes unrun. All helpers panic on failure.
 //!
 //! Containers carry the label `outbox-test=1`. Those that tests share outlive them, to be removed by `cargo xtask`.
 

@@ -8,9 +8,9 @@ use crate::{Server, admin, free_port, shared};
 
 /// A PgBouncer of this test's own in transaction mode, in front of a PostgreSQL server; removed on drop.
 ///
-/// It hands over up to 20 server connections per database to up to 500 clients. While the database is down it keeps them
-/// waiting for 5 s (usually two minutes) before it tells them, and tries again each second (usually each 15). What it
-/// can do is said at [`Server`]; its URL is the admin database's by way of the pooler.
+/// It hands over up to 20 server connections per database to up to 500 clients. While the database is down it keeps
+/// them waiting for 5 s (usually two minutes) before it tells them, and tries again each second (usually each 15). What
+/// it can do is said at [`Server`]; its URL is the admin database's by way of the pooler.
 #[derive(Debug)]
 pub struct PgBouncer(Server);
 

@@ -9,8 +9,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A PostgreSQL 17 of this test's own with an asynchronous standby, both with real fsync; removed on drop.
 ///
-/// A commit is acknowledged before the standby has it. Whoever kills the primary and promotes the standby loses what was
-/// still on its way.
+/// A commit is acknowledged before the standby has it. Whoever kills the primary and promotes the standby loses what
+/// was still on its way.
 #[derive(Debug)]
 pub struct PostgresPair {
     primary: Postgres,

@@ -5,8 +5,8 @@ use testcontainers::{ContainerRequest, GenericImage};
 use crate::container::Container;
 use crate::engine;
 
-/// The container that all test processes use: the running one, or a new one, with its outside port. The machine-wide lock
-/// is to be held until it serves, so that a second process neither starts another nor uses a half started one.
+/// The container that all test processes use: the running one, or a new one, with its outside port. The machine-wide
+/// lock is to be held until it serves, so that a second process neither starts another nor uses a half started one.
 pub(crate) async fn container(
     name: &'static str,
     url_variable: &'static str,

@@ -11,8 +11,8 @@ const OWNER: &str = "outbox-test-pid";
 /// The servers that all tests share have names that begin like this; a test's own have none of ours.
 const SHARED: &str = "outbox-test-";
 
-/// Removes what killed tests left behind: containers that are not shared, and whose process is gone. Those of tests that
-/// run at the same time stay.
+/// Removes what killed tests left behind: containers that are not shared, and whose process is gone. Those of tests
+/// that run at the same time stay.
 pub(crate) fn sweep() -> Result {
     let mut left = Vec::new();
     let mut unowned = 0;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// The top of the clone that xtask is run in. Asked at run time: clones that share a target directory share the program.
+/// The top of the clone that xtask is run in. Asked at run time: clones that share a target directory share the
+/// program.
 pub(crate) fn repo() -> PathBuf {
     let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let here = PathBuf::from(here);

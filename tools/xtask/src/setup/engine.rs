@@ -79,7 +79,8 @@ fn wait(mut child: Option<Child>, log: Option<&Path>) -> Result {
     }
 }
 
-/// After a machine's sudden end the files name processes that are gone or quite other ones, and dockerd refuses to start.
+/// After a machine's sudden end the files name processes that are gone or quite other ones, and dockerd refuses to
+/// start.
 fn dockerd_runs_after_removing_stale_pids() -> Result<bool> {
     let mut runs = false;
     for (file, program) in

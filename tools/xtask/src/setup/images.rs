@@ -36,8 +36,8 @@ const fn embedded(variable: &'static str, usual: &'static str) -> Image {
     Image { variable, usual, recipe: "postgres-embedded", needs: packages::MAVEN_AND_XZ }
 }
 
-/// Sees to it that the engine has all images: it has, or they are pulled, or built from our recipes where no registry is
-/// within reach.
+/// Sees to it that the engine has all images: it has, or they are pulled, or built from our recipes where no registry
+/// is within reach.
 pub(crate) fn ensure() -> Result {
     let mut reachable = true;
     for image in IMAGES {

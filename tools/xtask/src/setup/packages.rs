@@ -18,8 +18,8 @@ pub(crate) enum Probe {
     Succeeds(&'static [&'static str]),
 }
 
-/// For building all crates with all features (librdkafka is C, and takes the system's OpenSSL; diesel links the C clients
-/// of the databases), and for the tests' programs: one that reads Kafka, one that writes in Python.
+/// For building all crates with all features (librdkafka is C, and takes the system's OpenSSL; diesel links the C
+/// clients of the databases), and for the tests' programs: one that reads Kafka, one that writes in Python.
 pub(crate) const BUILD: &[Need] = &[
     Need { probe: Probe::Program("make"), packages: &["make"] },
     Need { probe: Probe::Program("gcc"), packages: &["gcc"] },
