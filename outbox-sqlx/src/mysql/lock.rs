@@ -18,6 +18,9 @@ impl Mysql {
     /// lock keys in different orders may deadlock: lock several with one [`lock_keys`](Self::lock_keys). A lock taken
     /// inside a savepoint is kept when that is rolled back.
     ///
+    /// One round trip: 277 us on MySQL 9.7 and 210 us on MariaDB 11.8, where `select 1` took 191 and 146 and an enqueue
+    /// 277 and 208 (containers on the client's machine; `cargo xtask bench lock`).
+    ///
     /// # Errors
     /// `NotInTransaction`: nothing was locked. `Conflict` for a deadlock, or after `innodb_lock_wait_timeout`: run the
     /// transaction again. `Schema` where the tables are missing.

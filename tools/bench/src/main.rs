@@ -1,6 +1,7 @@
 //! Benchmarks, run by `cargo xtask bench NAME`: figures as ratios of what was measured in the same run.
 
 mod drain;
+mod lock;
 mod report;
 mod stores;
 
@@ -11,8 +12,9 @@ async fn main() -> Result<()> {
     let name = std::env::args().nth(1).unwrap_or_default();
     let figures = match name.as_str() {
         "drain" => drain::run().await?,
+        "lock" => lock::run().await?,
         "stores" => stores::run().await?,
-        _ => bail!("unknown benchmark {name:?}: there are `drain` and `stores`"),
+        _ => bail!("unknown benchmark {name:?}: there are `drain`, `lock` and `stores`"),
     };
     report::write(&name, &figures)
 }
