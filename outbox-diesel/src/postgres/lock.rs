@@ -24,7 +24,7 @@ impl Postgres {
     /// One round trip. It is an advisory transaction lock on a 64-bit hash of the message table and the key; it works
     /// through transaction poolers.
     ///
-    /// One round trip: 154 us, where `select 1` took 135 and an enqueue 185 (Postgres 17 in a container on the client's
+    /// It takes 154 us, where `select 1` took 135 and an enqueue 185 (Postgres 17 in a container on the client's
     /// machine, through sqlx; `cargo xtask bench lock`).
     ///
     /// # Errors
