@@ -27,6 +27,7 @@ mod seqset;
 mod store;
 mod topics;
 pub mod transport;
+pub mod wire;
 
 pub use batch::{Batch, BatchBuilder, MessageRef, Row, Slot};
 pub use error::{BoxError, InvalidMessage, StoreError, StoreErrorKind};
@@ -42,7 +43,7 @@ pub use store::{
     StoreCapabilities, Wakeups,
 };
 pub use topics::TopicFilter;
-pub use transport::{KeyOrder, Outcomes, Transport, TransportCapabilities};
+pub use transport::{Finding, KeyOrder, Outcomes, Transport, TransportCapabilities};
 
 /// Re-exported so that an implementation of [`Store`] or [`Transport`] needs no dependency of its own.
 pub use async_trait::async_trait;

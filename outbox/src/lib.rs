@@ -18,6 +18,9 @@
 //! | `sql` | `outbox::sql`: the insert and the schema, for other clients (tokio-postgres, sea-orm, rusqlite, ...) |
 //! | `kafka` | `outbox::kafka::KafkaTransport` |
 //! | `kafka-ssl` | the same with TLS and SASL/SCRAM, with the system's OpenSSL |
+//! | `amqp` | `outbox::amqp::AmqpTransport`, for RabbitMQ |
+//! | `nats` | `outbox::nats::NatsTransport`, for NATS JetStream |
+//! | `sns` | `outbox::sns::SnsTransport`, for Amazon SNS |
 
 pub use outbox_core::*;
 
@@ -50,4 +53,22 @@ pub mod sql {
 #[cfg(feature = "kafka")]
 pub mod kafka {
     pub use outbox_kafka::*;
+}
+
+/// RabbitMQ through lapin.
+#[cfg(feature = "amqp")]
+pub mod amqp {
+    pub use outbox_amqp::*;
+}
+
+/// NATS JetStream through async-nats.
+#[cfg(feature = "nats")]
+pub mod nats {
+    pub use outbox_nats::*;
+}
+
+/// Amazon SNS through aws-sdk-sns.
+#[cfg(feature = "sns")]
+pub mod sns {
+    pub use outbox_sns::*;
 }

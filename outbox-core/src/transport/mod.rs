@@ -1,10 +1,12 @@
 //! The contract between the relay and a broker's client.
 
 mod capabilities;
+mod finding;
 mod from_fn;
 mod outcomes;
 
 pub use capabilities::{KeyOrder, TransportCapabilities};
+pub use finding::Finding;
 pub use from_fn::{FromFn, from_fn};
 pub use outcomes::{Outcome, Outcomes, SlotIndex};
 
@@ -87,6 +89,22 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// May be dropped at any time; what was handed over by then may still arrive, as a duplicate at most.
     async fn publish(&self, batch: Batch, out: &Outcomes);
 
+    /// Looks whether the broker is ready for what will be published: whether destinations exist and are durable, whether
+    /// its limits and windows are those that were declared. `topics` are the relay's exact topics; of prefixes nothing
+    /// is known before their messages come. The relay asks once, when it first has the lease, beside its work, and
+    /// warns of each finding; no finding stops it. Declares destinations where the transport is set to. Default:
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the broker could not be asked.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    async fn check(&self, topics: &[String]) -> Result<Vec<Finding>, BoxError> {
+        _ = topics;
+        Ok(Vec::new())
+    }
+
     /// Ends connections after the last `publish`. Default: nothing.
     ///
     /// # Errors
@@ -107,6 +125,10 @@ macro_rules! forward {
 
             async fn publish(&self, batch: Batch, out: &Outcomes) {
                 (**self).publish(batch, out).await;
+            }
+
+            async fn check(&self, topics: &[String]) -> Result<Vec<Finding>, BoxError> {
+                (**self).check(topics).await
             }
 
             async fn close(&self) -> Result<(), BoxError> {

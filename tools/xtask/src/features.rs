@@ -4,7 +4,8 @@ use crate::Result;
 use crate::process::{cargo, repo, run as run_command};
 
 /// The crates whose users choose features.
-const CRATES: [&str; 4] = ["outbox", "outbox-sqlx", "outbox-diesel", "outbox-kafka"];
+const CRATES: [&str; 7] =
+    ["outbox", "outbox-sqlx", "outbox-diesel", "outbox-kafka", "outbox-amqp", "outbox-nats", "outbox-sns"];
 
 /// Checks that each crate builds without features, and with each of its features alone.
 pub(crate) fn check() -> Result {

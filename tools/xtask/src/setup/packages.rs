@@ -60,6 +60,9 @@ pub(crate) const MAVEN_AND_XZ: &[Need] = &[
     Need { probe: Probe::Program("xz"), packages: &["xz-utils"] },
 ];
 
+/// For an image of a program in Go. Its build fetches a newer Go by itself where the packaged one is too old.
+pub(crate) const GO: &[Need] = &[Need { probe: Probe::Program("go"), packages: &["golang-go"] }];
+
 /// Installs what is missing, all in one go.
 pub(crate) fn ensure(needs: &[Need]) -> Result {
     let missing: Vec<_> = needs.iter().filter(|need| !need.met()).collect();

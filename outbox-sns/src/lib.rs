@@ -1,0 +1,1 @@
+//! Carries the messages of an outbox to Amazon SNS.

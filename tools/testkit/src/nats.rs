@@ -1,0 +1,107 @@
+use std::ops::Deref;
+
+use futures_util::FutureExt;
+use testcontainers::{ContainerRequest, GenericImage, ImageExt};
+use tokio::sync::OnceCell;
+
+use crate::Broker;
+use crate::broker::BrokerKind;
+
+static NATS: BrokerKind = kind("outbox-test-nats", "OUTBOX_TEST_NATS_URL", "OUTBOX_TEST_NATS_IMAGE", "2.15");
+static NATS_210: BrokerKind =
+    kind("outbox-test-nats-210", "OUTBOX_TEST_NATS210_URL", "OUTBOX_TEST_NATS210_IMAGE", "2.10");
+
+const fn kind(
+    name: &'static str,
+    url_variable: &'static str,
+    image_variable: &'static str,
+    tag: &'static str,
+) -> BrokerKind {
+    BrokerKind {
+        name,
+        url_variable,
+        image_variable,
+        usual_image: ("nats", tag),
+        port: 4222,
+        url_at: |port| format!("nats://127.0.0.1:{port}"),
+        image,
+        ready: |url| {
+            async move {
+                let client = async_nats::connect(url).await.map_err(|e| e.to_string())?;
+                let jetstream = async_nats::jetstream::new(client);
+                // A stream that is not there is an answer of JetStream too.
+                match jetstream.get_stream_no_info("outbox-test-ready").await {
+                    Ok(stream) => match stream.get_info().await {
+                        Ok(_) => Ok(()),
+                        Err(e) if e.to_string().contains("not found") => Ok(()),
+                        Err(e) => Err(e.to_string()),
+                    },
+                    Err(e) => Err(e.to_string()),
+                }
+            }
+            .boxed()
+        },
+        shared: OnceCell::const_new(),
+    }
+}
+
+fn image(image: GenericImage, port: Option<u16>) -> ContainerRequest<GenericImage> {
+    let port = port.unwrap_or(4222).to_string();
+    image.with_cmd(["--jetstream", "--store_dir", "/data", "--port", &port])
+}
+
+/// A real NATS server with JetStream: [`shared`](Self::shared) for most tests, [`own`](Self::own) for those that harm
+/// it. 2.15, or 2.10.
+#[derive(Debug)]
+pub struct Nats(Broker);
+
+impl Nats {
+    /// The server of `OUTBOX_TEST_NATS_URL` (2.15, or what is there), else one container that all test processes share
+    /// (left running).
+    ///
+    /// # Panics
+    /// If there is neither the variable nor a Docker engine, or the server does not start.
+    pub async fn shared() -> Self {
+        Self(Broker::shared(&NATS).await)
+    }
+
+    /// The same for 2.10, with `OUTBOX_TEST_NATS210_URL`.
+    ///
+    /// # Panics
+    /// Like [`shared`](Self::shared).
+    pub async fn shared_210() -> Self {
+        Self(Broker::shared(&NATS_210).await)
+    }
+
+    /// A container of this test's own, removed on drop. Its data survive [`kill`](Broker::kill).
+    ///
+    /// # Panics
+    /// If there is no Docker engine, or the server does not start.
+    pub async fn own() -> Self {
+        Self(Broker::own(&NATS).await)
+    }
+
+    /// The same for 2.10.
+    ///
+    /// # Panics
+    /// Like [`own`](Self::own).
+    pub async fn own_210() -> Self {
+        Self(Broker::own(&NATS_210).await)
+    }
+
+    /// 2.15 in the host's network, for benchmarks.
+    ///
+    /// # Panics
+    /// Like [`own`](Self::own).
+    pub async fn own_on_host() -> Self {
+        Self(Broker::own_on_host(&NATS).await)
+    }
+}
+
+impl Deref for Nats {
+    type Target = Broker;
+
+    fn deref(&self) -> &Broker {
+        &self.0
+    }
+}
