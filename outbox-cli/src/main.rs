@@ -5,6 +5,7 @@ mod database;
 mod relay;
 mod replay;
 mod status;
+mod target;
 mod time;
 
 use std::path::PathBuf;

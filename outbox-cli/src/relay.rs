@@ -1,10 +1,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use outbox::kafka::{KafkaConfig, KafkaTransport};
 use outbox::{RelayGroup, StartAt, StoreRelay};
 
-use crate::config::{Config, KafkaTarget, OutboxConfig, RelayConfig, Start, Target, environment};
+use crate::config::{Config, OutboxConfig, RelayConfig, Start};
 use crate::database::Database;
 
 /// Runs every relay of the file until a signal, then drains.
@@ -26,8 +25,7 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
 
 fn build(outbox: &OutboxConfig, relay: &RelayConfig) -> Result<StoreRelay> {
     let store = Database::of(outbox)?.store();
-    let Target::Kafka(kafka) = &relay.to;
-    let mut builder = StoreRelay::builder(&relay.name, store, connect(kafka)?).topics(&relay.topics);
+    let mut builder = StoreRelay::builder(&relay.name, store, relay.to.connect()?).topics(&relay.topics);
     builder = builder.start(match relay.start {
         Start::Earliest => StartAt::Earliest,
         Start::Now => StartAt::Now,
@@ -51,20 +49,6 @@ fn build(outbox: &OutboxConfig, relay: &RelayConfig) -> Result<StoreRelay> {
         builder = builder.drain_deadline(Duration::from_secs(seconds));
     }
     Ok(builder.build()?)
-}
-
-fn connect(target: &KafkaTarget) -> Result<KafkaTransport> {
-    let mut config = KafkaConfig::new(&target.bootstrap);
-    if let Some(bytes) = target.max_payload {
-        config = config.max_payload(bytes);
-    }
-    for (name, value) in &target.options {
-        config = config.option(name, value);
-    }
-    for (name, variable) in &target.options_env {
-        config = config.option(name, environment(variable)?);
-    }
-    Ok(KafkaTransport::connect(config)?)
 }
 
 /// Completes at SIGTERM or Ctrl-C.

@@ -67,8 +67,11 @@
 //! | acknowledges what the broker has received, before it is stored | CONFIRM-1 |
 //! | says `reject` of an outage | CONFIRM-2 |
 //! | takes the silence of the broker for an acknowledgement | CONFIRM-3 |
+//! | waits for acknowledgements in turn, for each as long as for one alone | CONFIRM-3 |
 //! | says of a whole batch what became of its first message | CONFIRM-4 |
 //! | says what became of a batch in the order of the answers | CONFIRM-4 |
+//! | gives a refusal to whichever confirmation comes next | CONFIRM-4 |
+//! | takes the success of a request for that of every entry in it | CONFIRM-4 |
 //! | looks refusals up by the index alone, whichever publish it was | CONFIRM-5 |
 //! | encodes the payload as UTF-8 | CONTENT-1 |
 //! | gives each copy an id of its own | CONTENT-2 |
@@ -78,6 +81,7 @@
 //! | sends a batch to the partition of its first key | ORDER-1 |
 //! | takes its place in the queue when it has encoded the batch | ORDER-2 |
 //! | goes on with the next message when a connection was cut | ORDER-3 |
+//! | sends again by itself what failed, behind later ones | ORDER-3 |
 //! | declares a larger payload than the broker takes | LIMITS-2 |
 //! | panics on a line break in a header | LIMITS-3 |
 //! | leaves a message out that it cannot carry, and says nothing | LIMITS-3 |

@@ -18,6 +18,7 @@
 mod batch;
 pub mod clock;
 mod error;
+pub mod layer;
 mod limits;
 pub mod log;
 pub mod memory;

@@ -34,6 +34,11 @@ impl TopicFilter {
         &self.0
     }
 
+    /// The exact names among them.
+    pub fn exact(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str).filter(|p| !p.ends_with('*'))
+    }
+
     /// Whether there is a topic that both cover.
     pub fn overlaps(&self, other: &Self) -> bool {
         let both = |a: &str, b: &str| match (a.strip_suffix('*'), b.strip_suffix('*')) {

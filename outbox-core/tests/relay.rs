@@ -69,7 +69,7 @@ impl Scripted {
     }
 
     /// First occurrences per key rise; returns how many distinct messages were stored.
-    fn check(&self) -> usize {
+    fn in_order(&self) -> usize {
         let mut seen = HashMap::new();
         let mut last: HashMap<String, u64> = HashMap::new();
         for (key, n) in self.stored.lock().unwrap().iter() {
@@ -158,7 +158,7 @@ async fn a_failing_message_holds_back_its_own_key_and_keeps_its_order() {
         let transport = std::sync::Arc::new(Scripted::new(order, script));
         let relay = quick(&store, transport.clone()).batch(50).build().expect("valid settings");
         relay.until_drained(Duration::from_secs(20)).await.expect("drained");
-        assert_eq!(transport.check(), 1_000);
+        assert_eq!(transport.in_order(), 1_000);
         assert!(relay.handle().stats().failed > 0);
         assert_eq!(relay.handle().stats().dead, 0);
     }
@@ -174,7 +174,7 @@ async fn an_outage_costs_no_attempt() {
         let relay = quick(&store, transport.clone()).batch(20).max_attempts(1).build().expect("valid settings");
         relay.until_drained(Duration::from_secs(20)).await.expect("drained");
         assert!(relay.handle().stats().outages > 0);
-        assert_eq!((transport.check(), relay.handle().stats().failed), (300, 0));
+        assert_eq!((transport.in_order(), relay.handle().stats().failed), (300, 0));
     }
 }
 
@@ -187,7 +187,7 @@ async fn a_rejected_message_becomes_a_dead_letter_alone() {
         let transport = std::sync::Arc::new(Scripted::new(order, script));
         let relay = quick(&store, transport.clone()).build().expect("valid settings");
         relay.until_drained(Duration::from_secs(20)).await.expect("drained");
-        assert_eq!(transport.check(), 199);
+        assert_eq!(transport.in_order(), 199);
         let dead = store.dead_letters("test");
         assert_eq!(dead.len(), 1);
         assert_eq!((dead[0].0.payload.as_ref(), dead[0].1.as_str()), (b"100".as_slice(), "never"));
@@ -204,7 +204,7 @@ async fn a_message_that_makes_the_transport_panic_becomes_a_dead_letter_alone() 
         let relay = quick(&store, transport.clone()).publish_deadline(Duration::from_millis(50));
         let relay = relay.lease(Duration::from_secs(5)).max_attempts(3).build().expect("valid settings");
         relay.until_drained(Duration::from_secs(20)).await.expect("drained");
-        assert_eq!(transport.check(), 199);
+        assert_eq!(transport.in_order(), 199);
         let dead = store.dead_letters("test");
         assert_eq!(dead.len(), 1);
         assert_eq!((dead[0].0.payload.as_ref(), dead[0].1.as_str()), (b"100".as_slice(), "the transport panicked"));
@@ -223,7 +223,7 @@ async fn what_waited_behind_a_dead_letter_keeps_its_place() {
         let transport = std::sync::Arc::new(Scripted::new(order, script).slow());
         let relay = quick(&store, transport.clone()).batch(5).build().expect("valid settings");
         relay.until_drained(Duration::from_secs(60)).await.expect("drained");
-        assert_eq!(transport.check(), 990);
+        assert_eq!(transport.in_order(), 990);
         assert_eq!(store.dead_letters("test").len(), 10);
     }
 }
@@ -242,7 +242,7 @@ async fn parked_messages_wait_for_the_dead_letter_before_them() {
         let relay = quick(&store, transport.clone()).batch(5).build().expect("valid settings");
         relay.until_drained(Duration::from_secs(60)).await.expect("drained");
         let dead = store.dead_letters("test");
-        assert_eq!(transport.check(), 299);
+        assert_eq!(transport.in_order(), 299);
         assert_eq!((dead.len(), dead[0].1.as_str()), (1, "never"));
         let again = quick(&store, transport).build().expect("valid settings");
         assert_eq!(
@@ -297,5 +297,5 @@ async fn an_outage_of_many_probes_costs_a_parked_message_nothing() {
     let transport = std::sync::Arc::new(Scripted::new(KeyOrder::OneInFlight, script));
     let relay = quick(&store, transport.clone()).build().expect("valid settings");
     relay.until_drained(Duration::from_secs(60)).await.expect("drained");
-    assert_eq!((transport.check(), relay.handle().stats().failed), (30, 1));
+    assert_eq!((transport.in_order(), relay.handle().stats().failed), (30, 1));
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use outbox_core::Limits;
+use outbox_core::wire::WireFormat;
 use rdkafka::ClientConfig;
 
 use crate::KafkaConfigError;
@@ -44,8 +45,8 @@ const DEFAULTS: [(&str, &str); 8] = [
 
 /// Room in a record beside the payload: key, headers, framing. Bytes.
 const OVERHEAD: usize = 100_000;
-/// librdkafka's default for `message.max.bytes`.
-const DEFAULT_RECORD: usize = 1_000_000;
+/// librdkafka's default for `message.max.bytes` and `batch.size`.
+pub(crate) const DEFAULT_RECORD: usize = 1_000_000;
 /// librdkafka's upper bound for `message.max.bytes`.
 const MAX_RECORD: usize = 1_000_000_000;
 
@@ -53,14 +54,29 @@ const MAX_RECORD: usize = 1_000_000_000;
 #[derive(Clone)]
 pub struct KafkaConfig {
     bootstrap: String,
-    options: BTreeMap<String, String>,
+    pub(crate) options: BTreeMap<String, String>,
     limits: Limits,
+    format: WireFormat,
+    declare: Option<Declare>,
+}
+
+/// How topics are made that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Declare {
+    pub(crate) partitions: u32,
+    pub(crate) replication: u16,
 }
 
 impl KafkaConfig {
     /// `bootstrap`: some of the brokers, as `host:port` with commas between.
     pub fn new(bootstrap: impl Into<String>) -> Self {
-        Self { bootstrap: bootstrap.into(), options: BTreeMap::new(), limits: Limits::KAFKA }
+        Self {
+            bootstrap: bootstrap.into(),
+            options: BTreeMap::new(),
+            limits: Limits::KAFKA,
+            format: WireFormat::raw(),
+            declare: None,
+        }
     }
 
     /// An [option of librdkafka](https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md), such as
@@ -83,20 +99,62 @@ impl KafkaConfig {
         self
     }
 
+    /// How a message becomes value and headers. Default: [`WireFormat::raw`], as the crate's documentation shows it.
+    #[must_use]
+    pub fn format(mut self, format: WireFormat) -> Self {
+        self.format = format;
+        self
+    }
+
+    /// Creates the relay's exact topics that do not exist, when the relay first has its lease (see
+    /// [`Transport::check`](outbox_core::Transport::check)), with so many partitions and so many replicas of each.
+    /// From three replicas on, two must store a message before it counts (`min.insync.replicas`). Topics that exist are
+    /// left as they are. Default: nothing is created.
+    #[must_use]
+    pub fn declare(mut self, partitions: u32, replication: u16) -> Self {
+        self.declare = Some(Declare { partitions, replication });
+        self
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    pub(crate) fn wire_format(&self) -> &WireFormat {
+        &self.format
+    }
+
+    pub(crate) fn declaration(&self) -> Option<Declare> {
+        self.declare
+    }
+
+    /// The largest record that a payload within the limits makes, in bytes.
+    pub(crate) fn largest_record(&self) -> usize {
+        self.limits.payload.saturating_add(OVERHEAD)
     }
 
     /// The settings of the client.
     pub(crate) fn client(&self) -> Result<ClientConfig, KafkaConfigError> {
         let error = |text: String| Err(KafkaConfigError::new(text));
+        self.format.check().map_err(|e| KafkaConfigError::new(e.to_string()))?;
         if self.bootstrap.trim().is_empty() {
             return error("no Kafka broker is named: give host:port, with commas between several".into());
         }
-        let record = self.limits.payload.saturating_add(OVERHEAD).max(DEFAULT_RECORD);
+        let record = self.largest_record().max(DEFAULT_RECORD);
         if record > MAX_RECORD {
             let (given, most) = (self.limits.payload, MAX_RECORD - OVERHEAD);
             return error(format!("the largest payload is {given} bytes: Kafka's client allows {most}"));
+        }
+        if let Some(Declare { partitions, replication }) = self.declare
+            && (!(1..=100_000).contains(&partitions) || !(1..=1_000).contains(&replication))
+        {
+            return error("topics are declared with 1 to 100,000 partitions, and 1 to 1,000 replicas of each".into());
+        }
+        let protocol = self.options.get("security.protocol").map(|protocol| protocol.to_ascii_lowercase());
+        if !cfg!(feature = "ssl") && protocol.is_some_and(|protocol| protocol.ends_with("ssl")) {
+            return error(
+                "TLS is not built in: enable the feature `ssl` of outbox-kafka (`kafka-ssl` of outbox)".into(),
+            );
         }
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.bootstrap).set("message.max.bytes", record.to_string());
@@ -120,6 +178,8 @@ impl fmt::Debug for KafkaConfig {
             .field("bootstrap", &self.bootstrap)
             .field("options", &self.options.keys().collect::<Vec<_>>())
             .field("limits", &self.limits)
+            .field("format", &self.format)
+            .field("declare", &self.declare)
             .finish()
     }
 }
@@ -145,6 +205,10 @@ mod tests {
     #[test]
     fn bounds_are_said_and_secrets_are_not() {
         assert!(KafkaConfig::new(" ").client().expect_err("empty").to_string().contains("host:port"));
+        for (partitions, replication) in [(0, 1), (1, 0), (200_000, 1)] {
+            let error = KafkaConfig::new("b:1").declare(partitions, replication).client().expect_err("out of bounds");
+            assert!(error.to_string().contains("100,000 partitions"), "{error}");
+        }
         let error = KafkaConfig::new("b:1").max_payload(2_000_000_000).client().expect_err("too large").to_string();
         assert!(error.contains("999900000"), "{error}");
         let client = KafkaConfig::new("b:1").max_payload(5_000_000).client().expect("valid");

@@ -2,12 +2,13 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use outbox_core::{Batch, BoxError, MessageRef, Outcomes};
+use outbox_core::wire::WireFormat;
+use outbox_core::{Batch, BoxError, InvalidMessage, MessageRef, Outcomes};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::client::Client;
 use crate::error::Fault;
-use crate::wire;
+use crate::wire::Form;
 
 /// The pause after which a full queue of the client is tried again.
 const FULL: Duration = Duration::from_millis(5);
@@ -19,6 +20,7 @@ pub(crate) struct Handover<'a> {
     /// What the records carry, to be added to the index.
     pub(crate) publish: usize,
     pub(crate) out: &'a Outcomes,
+    pub(crate) format: &'a WireFormat,
 }
 
 /// Why a message could not be handed over.
@@ -55,7 +57,7 @@ impl Handover<'_> {
                     behind.push(i);
                     continue;
                 }
-                match self.hand_over(&m).await {
+                match self.hand_over(m).await {
                     Ok(()) => sent += 1,
                     // Of another topic, most often: the rest of the batch is not concerned.
                     Err(Refusal::Destination(e)) => {
@@ -86,13 +88,15 @@ impl Handover<'_> {
     }
 
     /// Waits where the client's queue is full.
-    async fn hand_over(&self, m: &MessageRef<'_>) -> Result<(), Refusal> {
+    async fn hand_over(&self, m: MessageRef<'_>) -> Result<(), Refusal> {
         if self.client.confirmations.has_failed(m.topic()) {
             return Err(Refusal::Destination("the topic failed a moment ago".into()));
         }
+        // Another writer's headers may be no object.
+        let refused = |e: InvalidMessage| Refusal::Message(e.into());
+        let (index, form) = (m.index(), Form::of(m, self.format).map_err(refused)?);
         loop {
-            // Another writer's headers may be no object.
-            let record = wire::record(m, self.publish + m.index()).map_err(|e| Refusal::Message(e.into()))?;
+            let record = form.record(self.publish + index).map_err(refused)?;
             let error = match self.client.send(record) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {

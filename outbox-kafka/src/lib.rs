@@ -9,6 +9,8 @@
 //! # }
 //! ```
 //!
+//! In one line, from the environment too (`OUTBOX_KAFKA_URL`): [`KafkaConfig::from_url`], [`KafkaConfig::from_env`].
+//!
 //! # What a record carries
 //! | record | message |
 //! |---|---|
@@ -20,6 +22,9 @@
 //! | header `content-type` | content type, where there is one |
 //! | further headers | the message's own; one that has the name of a header above is left out |
 //!
+//! That is the raw format; [`KafkaConfig::format`] sets another one. Those of CloudEvents put their attributes into
+//! headers that begin with `ce_`.
+//!
 //! The partition is chosen by the key as Java clients choose it (`murmur2_random`).
 //!
 //! # What is guaranteed
@@ -29,10 +34,16 @@
 //! again from the first unconfirmed message of each key. That gives duplicates, never another order. A new client sends
 //! the second message of a key when the first one was confirmed, and from then on as many as there are.
 //!
+//! # What is looked at before
+//! When a relay first has its lease it warns of what will cost messages: topics that do not exist, one replica alone,
+//! `min.insync.replicas` of 1, a `max.message.bytes` below the largest payload, compaction. See
+//! [`KafkaConfig::declare`] for topics that the transport creates.
+//!
 //! With the feature `ssl`: TLS and SASL/SCRAM, with the system's OpenSSL.
 //!
 //! [`KeyOrder::Gapless`]: outbox_core::KeyOrder::Gapless
 
+mod check;
 mod client;
 mod config;
 mod confirm;
@@ -40,6 +51,7 @@ mod error;
 mod handover;
 mod keys;
 mod transport;
+mod url;
 mod wire;
 
 pub use config::KafkaConfig;

@@ -1,12 +1,15 @@
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use outbox_core::{Batch, BoxError, KeyOrder, Outcomes, Transport, TransportCapabilities, async_trait};
+use outbox_core::wire::WireFormat;
+use outbox_core::{Batch, BoxError, Finding, KeyOrder, Outcomes, Transport, TransportCapabilities, async_trait};
 use rdkafka::ClientConfig;
 use tokio::sync::Mutex;
 use tokio::task::unconstrained;
 
+use crate::check::Check;
 use crate::client::Client;
+use crate::config::Declare;
 use crate::handover::Handover;
 use crate::{KafkaConfig, KafkaConfigError};
 
@@ -26,6 +29,10 @@ const LAST: Duration = Duration::from_secs(5);
 pub struct KafkaTransport {
     settings: ClientConfig,
     capabilities: TransportCapabilities,
+    format: WireFormat,
+    /// The largest record, in bytes.
+    record: usize,
+    declare: Option<Declare>,
     /// Held while a batch is handed to the client: batches never mix.
     handing_over: Mutex<()>,
     current: StdMutex<Current>,
@@ -48,6 +55,9 @@ impl KafkaTransport {
         Ok(Self {
             settings,
             capabilities: TransportCapabilities::new().key_order(KeyOrder::Gapless).limits(config.limits()),
+            format: config.wire_format().clone(),
+            record: config.largest_record(),
+            declare: config.declaration(),
             handing_over: Mutex::default(),
             current: StdMutex::new(Current { client: Some(client), singly_until: None }),
         })
@@ -113,7 +123,7 @@ impl Transport for KafkaTransport {
         {
             // Unconstrained: a batch takes its place when it is first polled, whatever else the task has done.
             let _turn = unconstrained(self.handing_over.lock()).await;
-            let sent = Handover { client: &client, batch: &batch, publish, out }.run().await;
+            let sent = Handover { client: &client, batch: &batch, publish, out, format: &self.format }.run().await;
             waiting.less(batch.len() - sent);
         }
         tokio::select! {
@@ -124,6 +134,16 @@ impl Transport for KafkaTransport {
             }
         }
         guard.complete = true;
+    }
+
+    /// Of each topic: whether it exists and has a leader, more than one replica, `min.insync.replicas` of 2 or more and
+    /// no unclean elections; whether it takes the largest payload; whether it is compacted. Takes 10 s at most.
+    async fn check(&self, topics: &[String]) -> Result<Vec<Finding>, BoxError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (settings, topics) = (self.settings.clone(), topics.to_vec());
+        Check { settings, topics, record: self.record, declare: self.declare }.run().await
     }
 
     async fn close(&self) -> Result<(), BoxError> {

@@ -1,14 +1,23 @@
 //! `CONFIRM`: what may be said of a message.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use outbox_core::transport::Outcome as Said;
 use outbox_core::{Message, Outcomes, Transport};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::drive::{batch, deliver, name, numbered, pace, publish, said, stored};
-use super::{FAULTS, TransportHarness};
+use super::{FAULTS, Faults, TransportHarness};
+use crate::Seen;
 use crate::suite::{Outcome, Passed, ensure};
+
+/// How many messages no answer comes to.
+const MANY_UNANSWERED: usize = 30;
+/// How many messages are in a batch with many refused ones: enough for a broker to acknowledge many at once.
+const CROWD: usize = 300;
+/// Each so many-th of them is to a topic that is not there.
+const ASTRAY: usize = 7;
 
 /// Many rounds, each looked at in the very moment of its acknowledgement.
 pub(super) async fn acknowledged_means_stored<H: TransportHarness>(harness: H) -> Outcome {
@@ -75,7 +84,38 @@ pub(super) async fn a_lost_reply_is_unknown<H: TransportHarness>(mut harness: H)
     // Whoever sends it again, for instance a successor.
     deliver::<H>(&harness.transport().await, &sent).await?;
     stored(&harness, &sent).await?;
+    silence_costs_many_what_it_costs_one(&harness, &topic, &*faults).await?;
     Ok(Passed::Kept)
+}
+
+/// Where a transport ends a publish by itself when the broker is silent: it waits for all acknowledgements at once.
+async fn silence_costs_many_what_it_costs_one<H: TransportHarness>(
+    harness: &H,
+    topic: &str,
+    faults: &dyn Faults,
+) -> Result<(), Seen> {
+    let unanswered = async |label: &str, count: usize, within: Duration| {
+        // One of its own: what becomes of a transport after a publish was dropped is another clause's matter.
+        let transport = harness.transport().await;
+        deliver::<H>(&transport, &numbered(topic, &format!("before-{label}"), 0..1)).await?;
+        let sent: Vec<Message> = (0..count).flat_map(|n| numbered(topic, &format!("{label}-{n}"), 0..1)).collect();
+        faults.drop_replies();
+        let (out, start) = (Outcomes::new(count), Instant::now());
+        let ended = timeout(within, transport.publish(batch(&sent), &out)).await.is_ok();
+        said(&out);
+        let took = start.elapsed();
+        faults.heal();
+        Ok::<_, Seen>(ended.then_some(took))
+    };
+    let Some(alone) = unanswered("alone", 1, H::DEADLINE / 2).await? else { return Ok(()) };
+    let most = alone * 4 + H::DEADLINE / 10;
+    let many = unanswered("many", MANY_UNANSWERED, most).await?;
+    ensure!(
+        many.is_some(),
+        "the broker was silent: a publish of one message gave up after {alone:?}, and one of {MANY_UNANSWERED} messages \
+         had not ended after {most:?}"
+    );
+    Ok(())
 }
 
 /// A refused message, or one to a topic that is not there, in the midst of good ones.
@@ -108,18 +148,51 @@ pub(super) async fn a_refused_message_costs_only_itself<H: TransportHarness>(har
                 }
             }
             left = again;
-            let late = start.elapsed() > H::DEADLINE * 3;
+            let late = !left.is_empty() && start.elapsed() > H::DEADLINE * 3;
             ensure!(!late, "after {:?} there was still no answer on {}", start.elapsed(), name(&left[0]));
             pace().await;
         }
         let text = match &verdict {
             Some(Said::Rejected(why) | Said::Destination(why)) => why,
-            other => return Err(crate::Seen::new(format!("the broker refuses {}, and it was {other:?}", name(&bad)))),
+            other => return Err(Seen::new(format!("the broker refuses {}, and it was {other:?}", name(&bad)))),
         };
         ensure!(!text.is_empty(), "{} was refused without a reason", name(&bad));
         stored(&harness, &neighbours).await?;
     }
+    if let Some(nowhere) = harness.nowhere().await {
+        many_astray_among_many::<H>(&harness, &topic, &nowhere).await?;
+    }
     Ok(Passed::Kept)
+}
+
+/// Many messages in flight, and many of them to a topic that is not there: each refusal is its own message's.
+async fn many_astray_among_many<H: TransportHarness>(harness: &H, topic: &str, nowhere: &str) -> Result<(), Seen> {
+    let transport = harness.transport().await;
+    let start = Instant::now();
+    let mut left: Vec<Message> = (0..CROWD)
+        .map(|n| Message::new(if n % ASTRAY == 3 { nowhere } else { topic }, "order.created").key(format!("crowd-{n}")))
+        .enumerate()
+        .map(|(n, m)| m.text(format!("crowd/{n}")))
+        .collect();
+    let good: Vec<Message> = left.iter().filter(|m| m.topic == topic).cloned().collect();
+    while !left.is_empty() {
+        let said = publish::<H>(&transport, &left).await;
+        let mut again = Vec::new();
+        for (m, said) in left.into_iter().zip(said) {
+            match said {
+                Said::Unknown(_) => again.push(m),
+                Said::Delivered if m.topic == topic => {}
+                Said::Rejected(_) | Said::Destination(_) if m.topic == nowhere => {}
+                said => ensure!(false, "among many refused ones, {} was {said:?}", name(&m)),
+            }
+        }
+        left = again;
+        let late = !left.is_empty() && start.elapsed() > H::DEADLINE * 3;
+        ensure!(!late, "after {:?} there was still no answer on {}", start.elapsed(), name(&left[0]));
+        pace().await;
+    }
+    stored(harness, &good).await?;
+    Ok(())
 }
 
 /// Many publishes at once, the same places in all of them, one of them refused where the broker can.

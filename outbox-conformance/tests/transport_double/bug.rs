@@ -5,8 +5,11 @@ pub(crate) enum Bug {
     EarlyAck,
     RejectsOutage,
     DeliveredWithoutReply,
+    AcksInTurn,
     WholeBatchByFirst,
     ByOrderOfAnswers,
+    MixedUpReturns,
+    PartialBatch,
     MixesPublishes,
     Reencodes,
     NewIds,
@@ -16,6 +19,7 @@ pub(crate) enum Bug {
     PartitionOfFirst,
     QueuesAfterEncoding,
     GoesOnAfterCut,
+    RetriesBehind,
     DeclaresTooMuch,
     PanicsOnLineBreak,
     ForgetsWhatItCannotCarry,
@@ -31,12 +35,18 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Each with the clause it breaks, in words of the table in the crate's documentation.
-    pub(crate) const ALL: [(Self, &'static str, &'static str); 25] = [
+    pub(crate) const ALL: [(Self, &'static str, &'static str); 29] = [
         (Self::EarlyAck, "CONFIRM-1", "acknowledges what the broker has received, before it is stored"),
         (Self::RejectsOutage, "CONFIRM-2", "says `reject` of an outage"),
         (Self::DeliveredWithoutReply, "CONFIRM-3", "takes the silence of the broker for an acknowledgement"),
+        // With a client whose clock starts when an acknowledgement is first awaited, such as NATS'.
+        (Self::AcksInTurn, "CONFIRM-3", "waits for acknowledgements in turn, for each as long as for one alone"),
         (Self::WholeBatchByFirst, "CONFIRM-4", "says of a whole batch what became of its first message"),
         (Self::ByOrderOfAnswers, "CONFIRM-4", "says what became of a batch in the order of the answers"),
+        // As a client of RabbitMQ does when one acknowledgement is for many messages.
+        (Self::MixedUpReturns, "CONFIRM-4", "gives a refusal to whichever confirmation comes next"),
+        // The answer to a batch of SNS is a success with failed entries in it.
+        (Self::PartialBatch, "CONFIRM-4", "takes the success of a request for that of every entry in it"),
         (Self::MixesPublishes, "CONFIRM-5", "looks refusals up by the index alone, whichever publish it was"),
         (Self::Reencodes, "CONTENT-1", "encodes the payload as UTF-8"),
         (Self::NewIds, "CONTENT-2", "gives each copy an id of its own"),
@@ -46,6 +56,8 @@ impl Bug {
         (Self::PartitionOfFirst, "ORDER-1", "sends a batch to the partition of its first key"),
         (Self::QueuesAfterEncoding, "ORDER-2", "takes its place in the queue when it has encoded the batch"),
         (Self::GoesOnAfterCut, "ORDER-3", "goes on with the next message when a connection was cut"),
+        // As a producer of Kafka does that is not idempotent.
+        (Self::RetriesBehind, "ORDER-3", "sends again by itself what failed, behind later ones"),
         (Self::DeclaresTooMuch, "LIMITS-2", "declares a larger payload than the broker takes"),
         (Self::PanicsOnLineBreak, "LIMITS-3", "panics on a line break in a header"),
         (Self::ForgetsWhatItCannotCarry, "LIMITS-3", "leaves a message out that it cannot carry, and says nothing"),
@@ -61,6 +73,9 @@ impl Bug {
 
     /// Those that need many of a key in flight to show.
     pub(crate) fn is_of_gapless(self) -> bool {
-        matches!(self, Self::QueuesAfterEncoding | Self::GoesOnAfterCut | Self::GoesOnBehindDropped)
+        matches!(
+            self,
+            Self::QueuesAfterEncoding | Self::GoesOnAfterCut | Self::RetriesBehind | Self::GoesOnBehindDropped
+        )
     }
 }

@@ -1,6 +1,6 @@
 //! A correct transport to the [`Broker`], and with a [`Bug`] one that is broken in one way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,10 @@ use super::broker::{Broker, Connection, Failure, Frame, MAX_PAYLOAD};
 
 /// How long a broken one waits for a reply.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// From so many messages in flight on, a broker acknowledges many at once.
+const MANY: usize = 100;
+/// So many requests are in flight beside the one that is sent again.
+const REQUESTS: usize = 5;
 
 #[derive(Debug)]
 pub(crate) struct Net {
@@ -44,6 +48,8 @@ struct Memory {
     stuck: bool,
     given_up: bool,
     first_failure: Option<Failure>,
+    /// Refusals that wait for a confirmation.
+    returned: VecDeque<Failure>,
 }
 
 impl Net {
@@ -150,12 +156,35 @@ impl Net {
         }
     }
 
+    /// The confirmation of a message among many: a refusal is a notice of its own before it.
+    async fn confirmed(&self, sent: Result<(), BoxError>) -> Result<(), BoxError> {
+        if let Err(Some(Failure::Nowhere)) = sent.as_ref().map_err(|e| e.downcast_ref()) {
+            self.memory().returned.push_back(Failure::Nowhere);
+            yield_now().await;
+        } else if sent.is_err() {
+            return sent;
+        }
+        self.memory().returned.pop_front().map_or(Ok(()), |refusal| Err(refusal.into()))
+    }
+
+    /// Each waited for by itself.
+    async fn publish_in_turn(&self, batch: &Batch, out: &Outcomes) {
+        for m in batch.iter() {
+            let answer = timeout(PATIENCE, self.send(m.id(), self.frame(&m, None))).await;
+            self.say(out, m.index(), answer.unwrap_or_else(|_| Err(Failure::Lost.into())));
+        }
+    }
+
     /// All at once.
     async fn publish_one_in_flight(&self, batch: &Batch, out: &Outcomes) {
         let first = batch.iter().next().and_then(|m| m.key());
         let send = |m: MessageRef<'_>| {
             let (index, frame, id) = (m.index(), self.frame(&m, first), m.id());
-            async move { (index, self.send(id, frame).await) }
+            async move {
+                let sent = self.send(id, frame).await;
+                let mixed = self.is(Bug::MixedUpReturns) && batch.len() >= MANY;
+                (index, if mixed { self.confirmed(sent).await } else { sent })
+            }
         };
         let mut answers: FuturesUnordered<_> = batch.iter().map(send).collect();
         let (mut place, mut of_first) = (0, None);
@@ -168,6 +197,10 @@ impl Net {
                     if index == 0 {
                         of_first = Some(failure.flatten().cloned());
                     }
+                }
+                // Of a batch; one message alone is a request of its own.
+                Bug::PartialBatch if failure == Some(Some(&Failure::Refused)) && batch.len() > 1 => {
+                    out.delivered(index)
                 }
                 _ => self.say(out, index, result),
             }
@@ -190,8 +223,17 @@ impl Net {
         if self.run.load(Ordering::Acquire) != run {
             return;
         }
+        let mut again = Vec::new();
         for m in batch.iter() {
+            if again.first().is_some_and(|first: &MessageRef<'_>| first.index() + REQUESTS <= m.index()) {
+                self.send_again(&mut again, out).await;
+            }
             let result = self.send(m.id(), self.frame(&m, None)).await;
+            let lost = result.as_ref().is_err_and(|e| matches!(e.downcast_ref(), Some(Failure::Lost)));
+            if lost && self.is(Bug::RetriesBehind) {
+                again.push(m);
+                continue;
+            }
             let refused =
                 result.as_ref().is_err_and(|e| !matches!(e.downcast_ref(), Some(Failure::Away | Failure::Lost)));
             let stop = result.is_err() && !refused;
@@ -200,6 +242,13 @@ impl Net {
                 self.run.fetch_add(1, Ordering::AcqRel);
                 break;
             }
+        }
+        self.send_again(&mut again, out).await;
+    }
+
+    async fn send_again(&self, again: &mut Vec<MessageRef<'_>>, out: &Outcomes) {
+        for m in again.drain(..) {
+            self.say(out, m.index(), self.send(m.id(), self.frame(&m, None)).await);
         }
     }
 }
@@ -257,6 +306,7 @@ impl Transport for Net {
         }
         match self.order {
             KeyOrder::Gapless => self.publish_gapless(&batch, out).await,
+            _ if self.is(Bug::AcksInTurn) => self.publish_in_turn(&batch, out).await,
             _ => self.publish_one_in_flight(&batch, out).await,
         }
         guard.whole = true;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check::Checked;
 use super::observer::{Observer, RelayHandle};
 use super::policy::Policy;
 use super::store_relay::{Inner, StoreRelay};
@@ -84,7 +85,8 @@ impl RelayBuilder {
         self
     }
 
-    /// The wait before an absent transport is probed again: doubles from `first` to `max`. Default 100 ms to 5 s.
+    /// The wait before an absent transport is probed again, or a topic that it does not have: doubles from `first` to
+    /// `max`. Default 100 ms to 5 s.
     pub fn outage(mut self, first: Duration, max: Duration) -> Self {
         (self.policy.outage.first, self.policy.outage.max) = (first, max);
         self
@@ -150,6 +152,7 @@ impl RelayBuilder {
             request,
             observer: self.observer,
             handle: RelayHandle::default(),
+            checked: Checked::default(),
         }))
     }
 }

@@ -5,7 +5,10 @@ use tokio::sync::Notify;
 
 use super::{Relay, RelayError};
 
-/// Several relays in one process: several transports, several outboxes.
+/// Several relays in one process: several transports, several outboxes, or several lanes of one.
+///
+/// Lanes are names with disjoint topics over one log. Each has its own lease, cursor, window and circuit breaker, so an
+/// outage of one's transport, or one that panics, leaves the others alone. All run in one task: none may block it.
 #[derive(Debug, Default)]
 pub struct RelayGroup {
     relays: Vec<Arc<dyn Relay>>,
@@ -24,7 +27,8 @@ impl RelayGroup {
         self
     }
 
-    /// Runs all until `shutdown` completes. One that fails ends the others, each with a drain.
+    /// Runs all until `shutdown` completes. One that stops with an error (a schema that does not fit; never an outage)
+    /// ends the others, each with a drain.
     ///
     /// # Errors
     /// The first error of a relay.

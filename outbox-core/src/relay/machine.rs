@@ -1,5 +1,6 @@
 //! What a relay does under one lease, without I/O: events and a clock in, actions out.
 
+mod destination;
 mod dispatch;
 mod outcome;
 
@@ -7,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::breaker::Breaker;
+use super::observer::RelayEvent;
 use super::parking::{Lane, Parking};
 use super::plan::{Plan, Size};
 use super::policy::{Policy, Random};
@@ -69,6 +71,8 @@ pub(crate) struct Machine {
     maybe_sent: HashSet<i64>,
     fetching: bool,
     reading: bool,
+    /// What is read are probes of topics.
+    reading_probes: bool,
     fetch_at: Instant,
     empty_fetches: u32,
     fetched_once: bool,
@@ -109,6 +113,8 @@ struct Flight {
     batch: Batch,
     /// These were parked, and stay so until delivered.
     parked: bool,
+    /// Of these, one each of topics that are held.
+    probe: bool,
 }
 
 impl Machine {
@@ -122,7 +128,7 @@ impl Machine {
         now: Instant,
     ) -> Self {
         let parked_before = parked.iter().map(|p| p.seq).max();
-        let parking = Parking::load(parked, policy.max_attempts, now);
+        let parking = Parking::load(parked, policy.max_attempts, policy.outage, now);
         let key = |lane| match lane {
             Lane::Key(hash) => Some((hash, Key { state: KeyState::Parked, waiting: VecDeque::new() })),
             Lane::Alone(_) => None,
@@ -147,6 +153,7 @@ impl Machine {
             maybe_sent: HashSet::new(),
             fetching: false,
             reading: false,
+            reading_probes: false,
             fetch_at: now,
             empty_fetches: 0,
             fetched_once: false,
@@ -188,6 +195,16 @@ impl Machine {
 
     pub(crate) fn parked(&self) -> usize {
         self.parking.len()
+    }
+
+    /// How many topics are held.
+    pub(crate) fn destinations_held(&self) -> usize {
+        self.parking.destinations.len()
+    }
+
+    /// Topics that were held or released since the last call.
+    pub(crate) fn take_changes(&mut self) -> Vec<RelayEvent> {
+        self.parking.destinations.take_changes()
     }
 
     pub(crate) fn breaker_closed(&self) -> bool {

@@ -5,6 +5,8 @@
 mod bisect;
 mod breaker;
 mod builder;
+mod check;
+mod destinations;
 mod error;
 mod group;
 mod machine;

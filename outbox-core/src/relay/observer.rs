@@ -1,6 +1,8 @@
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::Finding;
+
 /// What a relay tells of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,6 +23,23 @@ pub enum RelayEvent {
     Outage,
     /// The transport answers again.
     Recovered,
+    /// The broker does not have a topic, or refuses us there. Its messages wait in order, at no cost, and those of other
+    /// topics go on. One message at a time shows whether it is there again, after the waits of
+    /// [`RelayBuilder::outage`](crate::RelayBuilder::outage).
+    DestinationHeld {
+        /// The topic.
+        topic: String,
+        /// What the broker said.
+        error: String,
+    },
+    /// The topic is there, or nothing waits for it any more.
+    DestinationReleased {
+        /// The topic.
+        topic: String,
+    },
+    /// The broker or its settings will cost messages time or order, or duplicates: said by
+    /// [`Transport::check`](crate::Transport::check), or found by the relay itself. Once per process.
+    Finding(Finding),
     /// The lease was given up after a drain.
     Released,
 }
@@ -41,7 +60,7 @@ pub struct RelayStats {
     pub connected: bool,
     /// Messages that the transport acknowledged.
     pub delivered: u64,
-    /// Attempts that their broker failed.
+    /// Attempts that their broker failed. A missing topic is none.
     pub failed: u64,
     /// Messages given up on.
     pub dead: u64,
@@ -49,8 +68,10 @@ pub struct RelayStats {
     pub outages: u64,
     /// Messages handed out and not settled.
     pub window: usize,
-    /// Messages that wait for another attempt.
+    /// Messages that wait for another attempt, or for their topic.
     pub parked: usize,
+    /// Topics that the broker does not have or refuses: their messages wait.
+    pub destinations_held: usize,
 }
 
 /// Live figures of a relay. Cheap to clone.

@@ -71,7 +71,9 @@ impl Plan {
 
     /// `size` is zero for one that was parked before.
     pub(crate) fn park(&mut self, park: ParkedMessage, size: Size) {
-        self.next.parked.retain(|p| p.seq != park.seq);
+        if size == Size::default() {
+            self.next.parked.retain(|p| p.seq != park.seq);
+        }
         self.next.parked.push(park);
         self.next_size.add(size.messages, size.bytes);
     }

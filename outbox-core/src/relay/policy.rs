@@ -44,6 +44,24 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// The longest time between the first and the last copy of a message that the relay sends by itself while nothing is
+    /// down: every attempt up to the publish deadline, every wait between two at its longest, and one takeover, which
+    /// waits for the lease.
+    ///
+    /// What it leaves out: an outage of the broker or the database has no end, and costs no attempts. So has a topic
+    /// that is missing after a copy was sent. A message may also wait for the retries of those before it in its key, and
+    /// a process may crash more than once. And what people do later: a replay of dead letters.
+    pub(crate) fn retry_horizon(&self) -> Duration {
+        let waits = self.max_attempts.saturating_sub(1);
+        // Doubled 31 times, a wait does not grow any more.
+        let different = (1..=waits.min(32)).map(|n| self.retry.longest(n));
+        let last = self.retry.longest(u32::MAX).saturating_mul(waits.saturating_sub(32));
+        let waits = different.fold(last, Duration::saturating_add);
+        self.publish_deadline.saturating_mul(self.max_attempts).saturating_add(waits).saturating_add(self.lease)
+    }
+}
+
 /// Exponential: doubles from `first` to `max`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
@@ -56,12 +74,16 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// The wait after the `n`th failure in a row, counted from 1. `random` is any number.
     pub(crate) fn after(self, n: u32, random: u64) -> Duration {
-        let full = self.first.saturating_mul(1 << n.saturating_sub(1).min(30)).min(self.max);
+        let full = self.longest(n);
         if !self.jitter {
             return full;
         }
         let share = u32::try_from(random % 512).unwrap_or(0);
         full - full * share / 1024
+    }
+
+    fn longest(self, n: u32) -> Duration {
+        self.first.saturating_mul(1 << n.saturating_sub(1).min(30)).min(self.max)
     }
 }
 
@@ -76,5 +98,24 @@ impl Random {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_retry_horizon_is_the_sum_of_attempts_waits_and_a_takeover() {
+        let seconds = Duration::from_secs;
+        let one = Policy { max_attempts: 1, ..Policy::default() };
+        assert_eq!(one.retry_horizon(), seconds(10 + 30));
+        // 1 + 2 + 4 + .. + 256
+        assert_eq!(Policy::default().retry_horizon(), seconds(10 * 10 + 511 + 30));
+        // From the tenth wait on, 300 s each.
+        let many = Policy { max_attempts: 1_000_000, ..Policy::default() };
+        assert_eq!(many.retry_horizon(), seconds(1_000_000 * 10 + 511 + (999_999 - 9) * 300 + 30));
+        let slow = Backoff { first: Duration::MAX, max: Duration::MAX, jitter: true };
+        assert_eq!(Policy { retry: slow, ..many }.retry_horizon(), Duration::MAX);
     }
 }

@@ -9,6 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{sleep_until, timeout};
 
 use super::bisect;
+use super::check::Check;
 use super::machine::{Action, Counts, Machine};
 use super::observer::{RelayEvent, RelayHandle};
 use super::store_relay::Inner;
@@ -46,12 +47,15 @@ impl Session<'_> {
     pub(super) async fn run(mut self, stop: &mut (dyn Future<Output = ()> + Send + Unpin)) -> Result<End, StoreError> {
         let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
         let mut before = Counts::default();
+        let mut check = Check::begin(self.shared);
         let mut drain_until: Option<Instant> = None;
         loop {
             while let Some(action) = self.machine.next(clock::now()) {
                 self.launch(action, &mut running);
             }
-            self.report(&mut before);
+            if self.report(&mut before) {
+                check.recovered();
+            }
             if self.machine.is_finished() {
                 self.shared.store.release(&self.lease).await?;
                 return Ok(End::Finished);
@@ -79,6 +83,7 @@ impl Session<'_> {
                         return Err(e);
                     }
                 }
+                answer = check.answer() => check.answered(answer),
                 () = wait(&mut self.wakeups), if self.wakeups.is_some() => self.machine.wake(clock::now()),
                 () = sleep_until(wake.into()) => {}
             }
@@ -147,9 +152,10 @@ impl Session<'_> {
         _ = timeout(self.shared.policy.publish_deadline, all).await;
     }
 
-    fn report(&self, before: &mut Counts) {
+    /// Says whether the transport answers again.
+    fn report(&mut self, before: &mut Counts) -> bool {
         let (counts, window, parked) = (self.machine.counts, self.machine.window(), self.machine.parked());
-        let closed = self.machine.breaker_closed();
+        let (closed, destinations_held) = (self.machine.breaker_closed(), self.machine.destinations_held());
         let handle: &RelayHandle = &self.shared.handle;
         let mut outage = None;
         handle.update(|stats| {
@@ -159,6 +165,7 @@ impl Session<'_> {
             stats.outages += counts.outages - before.outages;
             stats.window = window.messages;
             stats.parked = parked;
+            stats.destinations_held = destinations_held;
             if stats.connected == closed {
                 return;
             }
@@ -166,9 +173,11 @@ impl Session<'_> {
             outage = Some(if closed { RelayEvent::Recovered } else { RelayEvent::Outage });
         });
         *before = counts;
-        if let Some(event) = outage {
-            self.shared.tell(&event);
+        self.machine.take_changes().iter().for_each(|change| self.shared.tell(change));
+        if let Some(event) = &outage {
+            self.shared.tell(event);
         }
+        outage == Some(RelayEvent::Recovered)
     }
 }
 

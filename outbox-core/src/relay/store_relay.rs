@@ -6,6 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt, Shared};
 use tokio::time::{sleep, timeout};
 
 use super::builder::RelayBuilder;
+use super::check::Checked;
 use super::machine::{Machine, Mode};
 use super::observer::{Observer, RelayEvent, RelayHandle};
 use super::policy::{Backoff, Policy, Random};
@@ -30,12 +31,17 @@ pub(super) struct Inner {
     pub(super) request: AcquireRequest,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) handle: RelayHandle,
+    pub(super) checked: Checked,
 }
 
 impl Inner {
     pub(super) fn tell(&self, event: &RelayEvent) {
         match event {
             RelayEvent::Lost { error } => tracing::warn!(relay = self.request.relay, error, "the lease ended"),
+            RelayEvent::DestinationHeld { topic, error } => {
+                tracing::warn!(relay = self.request.relay, topic, error, "the topic is missing; its messages wait");
+            }
+            RelayEvent::Finding(finding) => tracing::warn!(relay = self.request.relay, "{finding}"),
             event => tracing::info!(relay = self.request.relay, ?event),
         }
         if let Some(observer) = &self.observer {
@@ -96,7 +102,7 @@ impl StoreRelay {
         let machine = Machine::new(shared.policy.clone(), &capabilities, mode, parked, seed, asked, clock::now());
         let session = Session { shared, lease, machine, wakeups: shared.store.wakeups() };
         let ended = session.run(stop).await;
-        shared.handle.update(|s| s.active = false);
+        shared.handle.update(|s| (s.active, s.destinations_held) = (false, 0));
         Ok(match ended? {
             End::Finished => {
                 shared.tell(&RelayEvent::Released);

@@ -91,12 +91,12 @@ pub trait Transport: Debug + Send + Sync + 'static {
 
     /// Looks whether the broker is ready for what will be published: whether destinations exist and are durable, whether
     /// its limits and windows are those that were declared. `topics` are the relay's exact topics; of prefixes nothing
-    /// is known before their messages come. The relay asks once, when it first has the lease, beside its work, and
-    /// warns of each finding; no finding stops it. Declares destinations where the transport is set to. Default:
-    /// nothing.
+    /// is known before their messages come. The relay asks once per process, when it first has the lease, in a task
+    /// beside its work and bounded by the publish deadline. It warns of each finding; none stops it. Declares
+    /// destinations where the transport is set to. Default: nothing.
     ///
     /// # Errors
-    /// When the broker could not be asked.
+    /// When the broker could not be asked. The relay asks again when the broker is back after an outage.
     ///
     /// # Cancel safety
     /// May be dropped at any time.

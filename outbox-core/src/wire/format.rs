@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::{CONTENT_TYPE, EVENT_TYPE, MESSAGE_ID, MESSAGE_KEY};
+use super::cloud_events::Event;
+use super::{Binding, CONTENT_TYPE, EVENT_TYPE, MESSAGE_ID, MESSAGE_KEY, source};
 use crate::{InvalidMessage, MessageRef};
 
 /// How a message becomes payload and headers. Default: [`raw`](Self::raw).
@@ -11,32 +14,18 @@ pub struct WireFormat(Kind);
 enum Kind {
     #[default]
     Raw,
+    Binary(Arc<str>),
+    Structured(Arc<str>),
 }
 
-/// What one broker's headers look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Binding {
-    prefix: &'static str,
-    key: bool,
-}
-
-impl Binding {
-    /// Attributes of CloudEvents get this prefix, by the protocol binding of the broker: `ce_`, `ce-`, `cloudEvents:`.
-    pub const fn new(prefix: &'static str) -> Self {
-        Self { prefix, key: false }
-    }
-
-    /// The broker has no place of its own for the ordering key: it goes into a header.
-    #[must_use]
-    pub const fn key_in_header(mut self) -> Self {
-        self.key = true;
-        self
-    }
-
-    /// The prefix of the attributes of CloudEvents.
-    pub const fn prefix(&self) -> &'static str {
-        self.prefix
-    }
+/// A wire format that cannot work; the text says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the source of CloudEvents, {source_text:?}, {problem}: give a URI-reference, such as \"/orders\" or \"urn:orders\""
+)]
+pub struct WireFormatError {
+    source_text: String,
+    problem: &'static str,
 }
 
 /// A message as it goes over the wire.
@@ -58,19 +47,74 @@ impl WireFormat {
         Self(Kind::Raw)
     }
 
+    /// CloudEvents 1.0 in binary mode: the payload as it is, the attributes as headers with the binding's prefix.
+    /// `source` is the producer, a URI-reference; see [`check`](Self::check).
+    ///
+    /// | attribute | is |
+    /// |---|---|
+    /// | `id` | the message id |
+    /// | `source` | `source` |
+    /// | `specversion` | `1.0` |
+    /// | `type` | the event type |
+    /// | `time` | when the message was enqueued, RFC 3339, UTC, with microseconds |
+    /// | `datacontenttype` | the content type, where there is one; in its own place |
+    /// | `partitionkey` | the ordering key, where there is one |
+    ///
+    /// A header of the message whose name is a legal one for an attribute (`a-z`, `0-9`) **becomes that attribute**:
+    /// `subject`, `dataschema` (a URI), or an extension of one's own. All others stay headers as they are, and so do
+    /// those that are named like an attribute of the table, are empty, or have control characters. `traceparent` and
+    /// `tracestate` are both: the extension of CloudEvents, and the header that tracing looks for. A header that already
+    /// has the binding's prefix, or is `content-type`, is left out.
+    ///
+    /// ```
+    /// use outbox_core::wire::WireFormat;
+    ///
+    /// let format = WireFormat::cloud_events_binary("/shop/orders");
+    /// format.check()?;
+    /// # Ok::<(), outbox_core::wire::WireFormatError>(())
+    /// ```
+    pub fn cloud_events_binary(source: impl Into<String>) -> Self {
+        Self(Kind::Binary(source.into().into()))
+    }
+
+    /// CloudEvents 1.0 in structured mode: attributes and payload are one JSON object, of the media type
+    /// `application/cloudevents+json`. Attributes and headers as in [binary mode](Self::cloud_events_binary).
+    ///
+    /// By the content type, the payload is in `data` as JSON, byte for byte (`*/json`, `*/*+json`); in `data` as text
+    /// (`text/*`, `*/xml`, `*/*+xml`, where it is UTF-8); or in `data_base64`, as is one without content type. An empty
+    /// payload that is no text is no data at all. So the body may be larger than the payload by a third and more.
+    pub fn cloud_events_structured(source: impl Into<String>) -> Self {
+        Self(Kind::Structured(source.into().into()))
+    }
+
     /// Whether this is the [raw](Self::raw) format.
     pub const fn is_raw(&self) -> bool {
         matches!(self.0, Kind::Raw)
     }
 
+    /// Whether it can work. A transport asks when it is made.
+    ///
+    /// # Errors
+    /// Where the source of CloudEvents is empty or no URI-reference (RFC 3986).
+    pub fn check(&self) -> Result<(), WireFormatError> {
+        match &self.0 {
+            Kind::Raw => Ok(()),
+            Kind::Binary(source) | Kind::Structured(source) => source::check(source)
+                .map_err(|problem| WireFormatError { source_text: source.chars().take(80).collect(), problem }),
+        }
+    }
+
     /// The message in this format.
     ///
     /// # Errors
-    /// When the headers are no JSON object, or the message has no form in this format.
+    /// When the headers are no JSON object, or the message has no form in this format: as CloudEvent, one with control
+    /// characters in its event type, key or content type; in structured mode, one that is declared as JSON and is none.
     pub fn encode(&self, m: &MessageRef<'_>, binding: &Binding) -> Result<Encoded, InvalidMessage> {
         let own = m.headers()?;
-        match self.0 {
+        match &self.0 {
             Kind::Raw => Ok(raw(m, own, binding)),
+            Kind::Binary(source) => Ok(Event::new(m, own, source, binding)?.binary()),
+            Kind::Structured(source) => Event::new(m, own, source, binding)?.structured(),
         }
     }
 }
@@ -79,11 +123,11 @@ fn raw(m: &MessageRef<'_>, own: Vec<(String, String)>, binding: &Binding) -> Enc
     let mut headers = Vec::with_capacity(own.len() + 3);
     headers.push((MESSAGE_ID.to_owned(), m.id().to_string()));
     headers.push((EVENT_TYPE.to_owned(), m.event_type().to_owned()));
-    if let Some(key) = m.key().filter(|_| binding.key) {
+    let in_header = binding.has_key_in_header();
+    if let Some(key) = m.key().filter(|_| in_header) {
         headers.push((MESSAGE_KEY.to_owned(), key.to_owned()));
     }
-    let taken =
-        |name: &str| [MESSAGE_ID, EVENT_TYPE, CONTENT_TYPE].contains(&name) || binding.key && name == MESSAGE_KEY;
+    let taken = |name: &str| [MESSAGE_ID, EVENT_TYPE, CONTENT_TYPE].contains(&name) || in_header && name == MESSAGE_KEY;
     headers.extend(own.into_iter().filter(|(name, _)| !taken(name)));
     Encoded { payload: m.payload_bytes(), content_type: m.content_type().map(str::to_owned), headers }
 }

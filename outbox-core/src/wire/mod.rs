@@ -1,8 +1,12 @@
 //! How a message is written for consumers, whichever broker carries it. For transports.
 
+mod binding;
+mod cloud_events;
 mod format;
+mod source;
 
-pub use format::{Binding, Encoded, WireFormat};
+pub use binding::Binding;
+pub use format::{Encoded, WireFormat, WireFormatError};
 
 /// The header with the message id, in the raw format. Hyphenated lower case.
 pub const MESSAGE_ID: &str = "message-id";

@@ -4,6 +4,7 @@ mod drain;
 mod lock;
 mod report;
 mod stores;
+mod transports;
 
 use anyhow::{Result, bail};
 
@@ -14,7 +15,8 @@ async fn main() -> Result<()> {
         "drain" => drain::run().await?,
         "lock" => lock::run().await?,
         "stores" => stores::run().await?,
-        _ => bail!("unknown benchmark {name:?}: there are `drain`, `lock` and `stores`"),
+        "transports" => transports::run().await?,
+        _ => bail!("unknown benchmark {name:?}: there are `drain`, `lock`, `stores` and `transports`"),
     };
     report::write(&name, &figures)
 }

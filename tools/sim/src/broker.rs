@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::book::Who;
+use crate::destinations::topic;
+use crate::mutants::Mutant;
 use crate::plan::{Away, Fault, Plan};
 use crate::random::Random;
 use crate::transport::Call;
@@ -95,6 +97,11 @@ impl Broker {
         self.clients.entry(who).or_default().broken.entry(key).or_default().unheard.insert(message);
     }
 
+    /// The number of the next publish.
+    pub(crate) fn upcoming(&self, who: Who) -> u64 {
+        self.clients.get(&who).map_or(0, |c| c.publishes) + 1
+    }
+
     /// The client has heard: what is handed over from now on may be stored again.
     pub(crate) fn heard(&mut self, who: Who, key: Option<u8>, message: u32) {
         let client = self.clients.entry(who).or_default();
@@ -118,7 +125,14 @@ impl World {
     }
 
     /// What becomes of a message that arrives now.
-    pub(crate) fn arrives(&mut self, plan: &Plan, call: &Call, message: u32, key: Option<u8>) -> Verdict {
+    pub(crate) fn arrives(
+        &mut self,
+        plan: &Plan,
+        mutant: Option<Mutant>,
+        call: &Call,
+        message: u32,
+        key: Option<u8>,
+    ) -> Verdict {
         let (who, publish) = (call.who, call.number);
         let now = self.now();
         let gapless = plan.setup.gapless;
@@ -132,7 +146,8 @@ impl World {
             self.book.disturb();
         }
         let hears = !call.is_over() || self.has_ended(who);
-        if gapless && hears && !matches!(fate.0, Fate::Stored | Fate::Rejected) {
+        let overtaken = mutant == Some(Mutant::DestinationOvertaken) && fate.0 == Fate::NoDestination;
+        if gapless && hears && !overtaken && !matches!(fate.0, Fate::Stored | Fate::Rejected) {
             self.broker.break_key(who, key, message);
         }
         if fate.0 == Fate::Rejected
@@ -168,8 +183,8 @@ fn suffers(fault: &Fault, now: u64, message: u32, key: Option<u8>) -> Option<Ver
         Fault::Poison { message: m, until } if m == message && until.is_none_or(|until| now < until) => {
             Some((Fate::Rejected, true))
         }
-        Fault::NoDestination { key: k, from, until } if key == Some(k) && (from..until).contains(&now) => {
-            Some((Fate::NoDestination, true))
+        Fault::NoDestination { topic: t, from, until } if topic(message, key) == t && (from..until).contains(&now) => {
+            Some((Fate::NoDestination, false))
         }
         Fault::Failing { message: m, until } if m == message && now < until => Some((Fate::Unknown, true)),
         _ => None,

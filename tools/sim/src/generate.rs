@@ -153,7 +153,8 @@ fn draw(r: &mut Random, kind: u64, s: &Setup, span: u64, keys: u8) -> Vec<Fault>
         }
         14 | 15 => Fault::Lossy { from: at, until, percent: r.pick(&[10, 40, 80]) },
         16 => Fault::SlowKey { key, from: at, until, delay: r.range(20, s.publish_deadline + 200) },
-        _ => Fault::NoDestination { key, from: at, until },
+        // The common topic, or a key's own.
+        _ => Fault::NoDestination { topic: if at.is_multiple_of(2) { 0 } else { key + 1 }, from: at, until },
     };
     faults.push(fault);
     faults

@@ -12,7 +12,8 @@
 //!   message whose dead letter was lost by a failover is exempt: nothing can keep its place.
 //! - `G4 duplicates`: a message of which the relay knows that it is delivered is sent again only after a takeover that
 //!   a fault explains, and only if its settlement was not on record then.
-//! - `G5 outages`: no attempt is recorded that was not the message's own failure.
+//! - `G5 outages`: no attempt is recorded that was not the message's own failure; a missing topic is none. Of a topic
+//!   that a relay knows to be missing it hands over one message at a time.
 //! - `G6 fencing`: no statement of an old lease changes a row, and no publish starts after another's takeover.
 //! - `G7 poison`: only messages that fail by themselves become dead letters.
 //! - `G8 shutdown`: a clean shutdown frees the lease, in bounded time, and its successor sends nothing twice.
@@ -32,6 +33,7 @@ mod book;
 mod broker;
 mod calm;
 mod db;
+mod destinations;
 mod faults;
 mod gate;
 mod generate;

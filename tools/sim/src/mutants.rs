@@ -43,6 +43,12 @@ pub enum Mutant {
     ParkedForgotten,
     /// What is parked is told without its key.
     ParkedKeyForgotten,
+    /// What waits for a missing topic is told without its key.
+    HeldKeyForgotten,
+    /// What is read again has another topic, so that nobody knows that it is missing.
+    TopicForgotten,
+    /// Where many of a key may be in flight, the broker stores what comes behind a message whose topic is missing.
+    DestinationOvertaken,
     /// Many of a key are handed to a broker that stores later ones where an earlier one failed.
     TwoInFlight,
     /// Messages are called delivered when they are sent.
@@ -82,6 +88,9 @@ impl Mutant {
         Self::MemoryKept,
         Self::ParkedForgotten,
         Self::ParkedKeyForgotten,
+        Self::HeldKeyForgotten,
+        Self::TopicForgotten,
+        Self::DestinationOvertaken,
         Self::TwoInFlight,
         Self::SettleBeforeAck,
         Self::DeadLetterEarly,

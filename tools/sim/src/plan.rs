@@ -138,9 +138,9 @@ pub(crate) enum Fault {
         message: u32,
         until: u64,
     },
-    /// The destination of a key is missing.
+    /// A topic is missing.
     NoDestination {
-        key: u8,
+        topic: u8,
         from: u64,
         until: u64,
     },

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use crate::book::Who;
 use crate::broker::{Fate, slowed};
+use crate::destinations::{Publish, Said, topic};
 use crate::mutants::Mutant;
 use crate::plan::Fault;
 use crate::world::Sim;
@@ -56,6 +57,11 @@ impl SimTransport {
         world.note(format!("{} publishes {named:?} as #{number}", self.who));
         let acquisition = world.book.holder.map_or(0, |(_, n)| n);
         let began = world.now();
+        let topics: Vec<u8> = messages.iter().map(|m| topic(m.1, m.2)).collect();
+        // Where it panics, pieces of a publish are published as well.
+        if !self.sim.plan.faults.iter().any(|f| matches!(f, Fault::Panic { .. })) {
+            world.begins(Publish { who: self.who, number, acquisition }, &topics);
+        }
         let (out, over) = (out.clone(), Arc::default());
         Call { sim: self.sim.clone(), who: self.who, number, began, acquisition, out, messages, over }
     }
@@ -151,7 +157,7 @@ impl Call {
     /// At the broker.
     fn arrive(&self, message: u32, key: Option<u8>) -> Fate {
         let mut world = self.sim.lock();
-        let (fate, own) = world.arrives(&self.sim.plan, self, message, key);
+        let (fate, own) = world.arrives(&self.sim.plan, self.sim.mutant, self, message, key);
         if own {
             world.book.failed(message);
         }
@@ -244,6 +250,13 @@ impl Drop for Guard {
         let answer = |m: &Named| matches!(out.get(m.0), Outcome::Delivered | Outcome::Destination(_));
         let answered = messages.iter().any(answer) || world.broker.passed(*who, *number);
         let ended = world.has_ended(*who);
+        let publish = Publish { who: *who, number: *number, acquisition: self.call.acquisition };
+        let next = world.broker.upcoming(*who);
+        let said = messages.iter().map(|m| {
+            let missing = matches!(out.get(m.0), Outcome::Destination(_));
+            (topic(m.1, m.2), if missing { Said::Missing } else { Said::Else })
+        });
+        world.ends(publish, next, said);
         for (index, message, key) in messages {
             if out.get(*index) == Outcome::Delivered {
                 if panics && !self.done {

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::book::{Book, Who};
 use crate::broker::Broker;
 use crate::db::{AcquireParams, Db, Fence};
+use crate::destinations::Missing;
 use crate::history::History;
 use crate::mutants::Mutant;
 use crate::plan::{Fault, Plan};
@@ -28,6 +29,7 @@ pub(crate) struct World {
     pub(crate) db: Db,
     pub(crate) broker: Broker,
     pub(crate) book: Book,
+    pub(crate) missing: Missing,
     pub(crate) history: History,
     pub(crate) network: BTreeMap<u8, Random>,
     /// The lives of processes that have ended.
@@ -49,6 +51,7 @@ impl Sim {
             db: Db::new(),
             broker: Broker::new(plan.seed),
             book: Book::new(plan),
+            missing: Missing::default(),
             history: History::default(),
             network: BTreeMap::new(),
             ended: BTreeMap::new(),

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -53,6 +53,18 @@ pub(crate) fn create(bootstrap: &str, name: &str, partitions: i32, settings: &[(
         let seen = consumer.fetch_metadata(Some(name), ONE_CALL).map_err(|e| e.to_string())?;
         led(seen.topics())
     });
+}
+
+/// Gives the topic these settings, and the usual values to all others. Blocks.
+pub(crate) fn alter(bootstrap: &str, name: &str, settings: &[(&str, &str)]) {
+    let admin: AdminClient<DefaultClientContext> = config(bootstrap).create().expect("a Kafka client");
+    let change = AlterConfig::new(ResourceSpecifier::Topic(name));
+    let change = settings.iter().fold(change, |change, (key, value)| change.set(key, value));
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let changed = tokio::runtime::Handle::current().block_on(admin.alter_configs([&change], &options));
+    for result in changed.unwrap_or_else(|e| panic!("the settings of {name}: {e}")) {
+        result.unwrap_or_else(|(_, e)| panic!("the settings of {name}: {e}"));
+    }
 }
 
 /// Deletes the topics of long past tests. Blocks.

@@ -48,6 +48,20 @@ impl Kafka {
         Self::launch(Some(proxy_port)).await
     }
 
+    /// Like [`own`](Self::own), but in the host's network, without Docker's proxy in between: for benchmarks. One at a
+    /// time on a machine: it takes the ports 9093 and 9094 too.
+    ///
+    /// # Panics
+    /// Like [`own`](Self::own).
+    pub async fn own_on_host() -> Self {
+        let (container, (port, bypass)) = shared::own(URL_VARIABLE, || {
+            let (port, bypass) = (free_port(), free_port());
+            (image(port, port, bypass), vec![], (port, bypass))
+        })
+        .await;
+        Self::started(container, None, port, bypass).await
+    }
+
     /// `127.0.0.1:port` for clients; by the proxy if there is one.
     #[must_use]
     pub fn bootstrap(&self) -> &str {
@@ -76,6 +90,23 @@ impl Kafka {
         let name = names::unique(prefix, '-');
         self.create(&name, partitions, settings).await;
         name
+    }
+
+    /// A name that no topic has, for one that the test itself creates.
+    #[must_use]
+    pub fn unused_topic(prefix: &str) -> String {
+        names::unique(prefix, '-')
+    }
+
+    /// Gives the topic these settings, and the usual values to all others.
+    pub async fn alter(&self, topic: &str, settings: &[(&str, &str)]) {
+        let topic = topic.to_owned();
+        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.client(move |bootstrap| {
+            let settings: Vec<_> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+            kafka_client::alter(bootstrap, &topic, &settings);
+        })
+        .await;
     }
 
     /// Creates a topic of exactly this name, which only a broker of the test's own should be given.
@@ -134,6 +165,10 @@ impl Kafka {
             (image, vec![(port, port), (bypass, bypass)], (port, bypass))
         })
         .await;
+        Self::started(container, proxy_port, port, bypass).await
+    }
+
+    async fn started(container: Container, proxy_port: Option<u16>, port: u16, bypass: u16) -> Self {
         let bootstrap = format!("127.0.0.1:{}", proxy_port.unwrap_or(port));
         let kafka = Self { bootstrap, bypass: format!("127.0.0.1:{bypass}"), port, container: Some(container) };
         kafka.client(kafka_client::wait_ready).await;

@@ -27,6 +27,7 @@ mod postgres_pair;
 mod rabbitmq;
 mod server;
 mod shared;
+mod sns_topic;
 mod wait;
 
 pub use bin_path::outbox_bin;
@@ -44,4 +45,5 @@ pub use postgres::Postgres;
 pub use postgres_pair::PostgresPair;
 pub use rabbitmq::RabbitMq;
 pub use server::Server;
+pub use sns_topic::{SnsMessage, SnsTopic};
 pub use wait::eventually;

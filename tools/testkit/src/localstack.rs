@@ -5,8 +5,8 @@ use futures_util::FutureExt;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 use tokio::sync::OnceCell;
 
-use crate::Broker;
 use crate::broker::BrokerKind;
+use crate::{Broker, SnsTopic, names};
 
 static LOCALSTACK: BrokerKind = BrokerKind {
     name: "outbox-test-localstack",
@@ -48,6 +48,9 @@ async fn settings(url: &str) -> aws_config::SdkConfig {
 pub struct Localstack(Broker);
 
 impl Localstack {
+    /// What stands before a topic's name in its ARN.
+    pub const ARN_PREFIX: &str = "arn:aws:sns:us-east-1:000000000000:";
+
     /// That of `OUTBOX_TEST_LOCALSTACK_URL` (`http://host:port`), else one container that all test processes share
     /// (left running).
     ///
@@ -76,6 +79,17 @@ impl Localstack {
     /// The settings of clients: its endpoint, a region and credentials.
     pub async fn settings(&self) -> aws_config::SdkConfig {
         settings(self.url()).await
+    }
+
+    /// A new topic with a queue that gets all its messages raw; a FIFO topic and a FIFO queue where the name ends in
+    /// `.fifo`. The name gets an ending of its own (before `.fifo`), of 22 bytes; a name that is longer than 40 bytes
+    /// keeps its length. The queue has the name of the topic, or its last 60 bytes.
+    pub async fn topic(&self, name: &str) -> SnsTopic {
+        let (stem, fifo) = name.strip_suffix(".fifo").map_or((name, ""), |stem| (stem, ".fifo"));
+        let stem = &stem[..stem.len().saturating_sub(22).max(stem.len().min(18))];
+        let topic = SnsTopic::new(format!("{}{fifo}", names::unique(stem, '-')), &self.settings().await);
+        topic.create().await;
+        topic
     }
 }
 

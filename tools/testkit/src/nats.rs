@@ -1,5 +1,6 @@
 use std::ops::Deref;
 
+use async_nats::ConnectOptions;
 use futures_util::FutureExt;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 use tokio::sync::OnceCell;
@@ -10,6 +11,41 @@ use crate::broker::BrokerKind;
 static NATS: BrokerKind = kind("outbox-test-nats", "OUTBOX_TEST_NATS_URL", "OUTBOX_TEST_NATS_IMAGE", "2.15");
 static NATS_210: BrokerKind =
     kind("outbox-test-nats-210", "OUTBOX_TEST_NATS210_URL", "OUTBOX_TEST_NATS210_IMAGE", "2.10");
+
+/// Users, permissions and TLS; both TLS and plain connections.
+const SECURED_CONFIG: &str = r#"
+jetstream { store_dir: "/data" }
+allow_non_tls: true
+tls { cert_file: "/server.pem", key_file: "/server.key", ca_file: "/ca.pem", verify: true }
+authorization { users: [
+  { user: "admin", password: "admin" }
+  { user: "app", password: "s3cr3t", permissions: { publish: ["open.>", "$JS.API.>"], subscribe: "_INBOX.>" } }
+] }
+"#;
+static SECURED: BrokerKind = BrokerKind {
+    image: |image, _| {
+        image
+            .with_cmd(["-c", "/nats.conf"])
+            .with_copy_to("/nats.conf", SECURED_CONFIG.as_bytes().to_vec())
+            .with_copy_to("/ca.pem", Nats::CA.as_bytes().to_vec())
+            .with_copy_to("/server.pem", include_bytes!("nats/server.pem").to_vec())
+            .with_copy_to("/server.key", include_bytes!("nats/server.key").to_vec())
+    },
+    ready: |url| {
+        async move {
+            let admin = ConnectOptions::with_user_and_password("admin".into(), "admin".into());
+            admin.connect(url).await.map(drop).map_err(|e| e.to_string())
+        }
+        .boxed()
+    },
+    name: "outbox-test-nats-secured",
+    url_variable: "OUTBOX_TEST_NATS_URL",
+    image_variable: "OUTBOX_TEST_NATS_IMAGE",
+    usual_image: ("nats", "2.15"),
+    port: 4222,
+    url_at: |port| format!("nats://127.0.0.1:{port}"),
+    shared: OnceCell::const_new(),
+};
 
 const fn kind(
     name: &'static str,
@@ -56,6 +92,13 @@ fn image(image: GenericImage, port: Option<u16>) -> ContainerRequest<GenericImag
 pub struct Nats(Broker);
 
 impl Nats {
+    /// The authority, in PEM, that signed the certificates of [`own_secured`](Self::own_secured) and of its clients.
+    pub const CA: &str = include_str!("nats/ca.pem");
+    /// A client's certificate, in PEM.
+    pub const CLIENT_CERTIFICATE: &str = include_str!("nats/client.pem");
+    /// Its key, in PEM. Made for these tests, and used nowhere else.
+    pub const CLIENT_KEY: &str = include_str!("nats/client.key");
+
     /// The server of `OUTBOX_TEST_NATS_URL` (2.15, or what is there), else one container that all test processes share
     /// (left running).
     ///
@@ -87,6 +130,15 @@ impl Nats {
     /// Like [`own`](Self::own).
     pub async fn own_210() -> Self {
         Self(Broker::own(&NATS_210).await)
+    }
+
+    /// 2.15 with users: `admin` with the password `admin` may do everything, `app` with `s3cr3t` may publish to `open.>`
+    /// only. TLS demands a client's certificate; connections without TLS are taken too.
+    ///
+    /// # Panics
+    /// Like [`own`](Self::own).
+    pub async fn own_secured() -> Self {
+        Self(Broker::own(&SECURED).await)
     }
 
     /// 2.15 in the host's network, for benchmarks.

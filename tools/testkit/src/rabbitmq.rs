@@ -1,12 +1,15 @@
 use std::ops::Deref;
 
 use futures_util::FutureExt;
-use lapin::{Connection, ConnectionProperties};
+use lapin::message::Delivery;
+use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ConnectionProperties};
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
-use crate::Broker;
 use crate::broker::BrokerKind;
+use crate::{Broker, names};
 
 static RABBITMQ: BrokerKind = BrokerKind {
     name: "outbox-test-rabbitmq",
@@ -39,7 +42,11 @@ fn image(image: GenericImage, port: Option<u16>) -> ContainerRequest<GenericImag
 
 /// A real RabbitMQ 4 broker: [`shared`](Self::shared) for most tests, [`own`](Self::own) for those that harm it.
 #[derive(Debug)]
-pub struct RabbitMq(Broker);
+pub struct RabbitMq {
+    broker: Broker,
+    /// Of the test's own questions.
+    connection: Mutex<Option<Connection>>,
+}
 
 impl RabbitMq {
     /// The broker of `OUTBOX_TEST_RABBITMQ_URL` (`amqp://user:password@host:port/vhost`), else one container that all
@@ -48,7 +55,7 @@ impl RabbitMq {
     /// # Panics
     /// If there is neither the variable nor a Docker engine, or the broker does not start.
     pub async fn shared() -> Self {
-        Self(Broker::shared(&RABBITMQ).await)
+        Self::of(Broker::shared(&RABBITMQ).await)
     }
 
     /// A container of this test's own, removed on drop. Its data survive [`kill`](Broker::kill).
@@ -56,7 +63,7 @@ impl RabbitMq {
     /// # Panics
     /// If there is no Docker engine, or the broker does not start.
     pub async fn own() -> Self {
-        Self(Broker::own(&RABBITMQ).await)
+        Self::of(Broker::own(&RABBITMQ).await)
     }
 
     /// The same in the host's network, for benchmarks.
@@ -64,7 +71,65 @@ impl RabbitMq {
     /// # Panics
     /// Like [`own`](Self::own).
     pub async fn own_on_host() -> Self {
-        Self(Broker::own_on_host(&RABBITMQ).await)
+        Self::of(Broker::own_on_host(&RABBITMQ).await)
+    }
+
+    fn of(broker: Broker) -> Self {
+        Self { broker, connection: Mutex::const_new(None) }
+    }
+
+    /// A channel to the broker itself, past any proxy. Connections are made anew when the broker was away.
+    ///
+    /// # Panics
+    /// If the broker cannot be reached.
+    pub async fn channel(&self) -> Channel {
+        let mut connection = self.connection.lock().await;
+        if let Some(connection) = connection.as_ref().filter(|c| c.status().connected())
+            && let Ok(channel) = connection.create_channel().await
+        {
+            return channel;
+        }
+        let made = Connection::connect(self.url(), ConnectionProperties::default()).await;
+        let made = connection.insert(made.unwrap_or_else(|e| panic!("{}: {e}", self.url())));
+        made.create_channel().await.unwrap_or_else(|e| panic!("{}: {e}", self.url()))
+    }
+
+    /// A new durable queue whose name begins with the prefix. It is a quorum queue or a classic one.
+    ///
+    /// # Panics
+    /// If it cannot be declared.
+    pub async fn queue(&self, prefix: &str, quorum: bool) -> String {
+        let name = names::unique(prefix, '-');
+        self.queue_named(&name, quorum).await;
+        name
+    }
+
+    /// The same with exactly this name; it may be there already.
+    ///
+    /// # Panics
+    /// Like [`queue`](Self::queue).
+    pub async fn queue_named(&self, name: &str, quorum: bool) {
+        let kind = if quorum { "quorum" } else { "classic" };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let declared = self.channel().await.queue_declare(name.into(), options, arguments).await;
+        declared.unwrap_or_else(|e| panic!("the queue {name:?}: {e}"));
+    }
+
+    /// Takes everything out of a queue that it holds now, in its order.
+    ///
+    /// # Panics
+    /// If there is no such queue.
+    pub async fn take(&self, queue: &str) -> Vec<Delivery> {
+        let (channel, mut all) = (self.channel().await, Vec::new());
+        loop {
+            match channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await {
+                Ok(Some(message)) => all.push(message.delivery),
+                Ok(None) => return all,
+                Err(e) => panic!("the queue {queue:?}: {e}"),
+            }
+        }
     }
 }
 
@@ -72,6 +137,6 @@ impl Deref for RabbitMq {
     type Target = Broker;
 
     fn deref(&self) -> &Broker {
-        &self.0
+        &self.broker
     }
 }

@@ -33,6 +33,13 @@ const SUITES: &[Suite] = &[
         ],
     },
     Suite {
+        name: "pairings",
+        about: "every store with every broker, which fails in the middle: one table",
+        servers: true,
+        environment: &[],
+        commands: &[&["test", "--package", "pairings", "--", "--nocapture", "--test-threads", "1"]],
+    },
+    Suite {
         name: "fast",
         about: "what needs no server: the core, the SQL engine, the checkers",
         servers: false,

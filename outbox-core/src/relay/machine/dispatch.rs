@@ -53,6 +53,10 @@ impl Machine {
             self.bury(m, e.to_string(), 0);
             return false;
         }
+        if let Some(hold) = self.hold_of(m) {
+            self.park_for(m, hold, now);
+            return false;
+        }
         if let (KeyOrder::OneInFlight, Some(hash)) = (self.order, m.key_hash()) {
             self.keys.insert(hash, Key::new(KeyState::Busy));
         }
@@ -87,7 +91,7 @@ impl Machine {
         while let Some(batch) = self.ready.pop_front() {
             let batch = self.still_free(batch, now);
             if !batch.is_empty() {
-                return Some(self.launch(batch, false));
+                return Some(self.launch(batch, false, false));
             }
         }
         None
@@ -98,28 +102,37 @@ impl Machine {
         !self.draining && now + self.policy.publish_deadline < self.plan.lease_until
     }
 
-    /// Takes out what has to wait since it was made ready. With one in flight per key nothing does.
+    /// Takes out what has to wait since it was made ready. With one in flight per key only a topic can be the reason.
     fn still_free(&mut self, batch: Batch, now: Instant) -> Batch {
-        if self.order == KeyOrder::OneInFlight || self.keys.is_empty() {
+        let keyed = self.order == KeyOrder::Gapless && !self.keys.is_empty();
+        if !keyed && self.parking.destinations.is_empty() {
             return batch;
         }
-        let held = |m: &MessageRef<'_>| m.key_hash().is_some_and(|hash| self.keys.contains_key(&hash));
-        if !batch.iter().any(|m| held(&m)) {
+        let parked = |m: &MessageRef<'_>| keyed && m.key_hash().is_some_and(|hash| self.keys.contains_key(&hash));
+        if !batch.iter().any(|m| parked(&m) || self.hold_of(&m).is_some()) {
             return batch;
         }
         let mut free = Vec::with_capacity(batch.len());
         for (i, m) in batch.iter().enumerate() {
-            if self.claim(&m, || batch.slot(i), now) {
+            let goes = match (self.order, self.hold_of(&m)) {
+                (KeyOrder::OneInFlight, Some(hold)) => {
+                    self.park_for(&m, hold, now);
+                    false
+                }
+                (KeyOrder::OneInFlight, None) => true,
+                (KeyOrder::Gapless, _) => self.claim(&m, || batch.slot(i), now),
+            };
+            if goes {
                 free.push(batch.slot(i));
             }
         }
         Batch::from_slots(free)
     }
 
-    pub(super) fn launch(&mut self, batch: Batch, parked: bool) -> Action {
+    pub(super) fn launch(&mut self, batch: Batch, parked: bool, probe: bool) -> Action {
         let id = self.next_flight;
         self.next_flight += 1;
-        self.flights.insert(id, Flight { batch: batch.clone(), parked });
+        self.flights.insert(id, Flight { batch: batch.clone(), parked, probe });
         let alone = parked || self.order == KeyOrder::OneInFlight;
         Action::Publish { id, batch, alone }
     }
@@ -139,7 +152,7 @@ impl Machine {
         let slot = chosen.map(|i| slots.remove(heads[i]));
         self.push_ready(slots);
         match slot {
-            Some(slot) => Some(self.launch(Batch::from_slots(vec![slot]), false)),
+            Some(slot) => Some(self.launch(Batch::from_slots(vec![slot]), false, false)),
             // Nothing of the log waits: the parked ones may try.
             None => {
                 self.breaker.half_open();
@@ -172,7 +185,11 @@ impl Machine {
         let oldest = self.flights.keys().next().copied().unwrap_or(u64::MAX);
         let keys = &self.keys;
         let held = |lane| is_held(keys, lane);
-        let seqs = self.parking.take_due(now, run, self.policy.batch, oldest, held);
+        let mut seqs = self.parking.take_probes(now, self.policy.batch, oldest, held);
+        self.reading_probes = !seqs.is_empty();
+        if seqs.is_empty() {
+            seqs = self.parking.take_due(now, run, self.policy.batch, oldest, held);
+        }
         self.reading = !seqs.is_empty();
         self.reading.then_some(Action::Read(seqs))
     }
@@ -184,13 +201,17 @@ impl Machine {
         for seq in asked.iter().filter(|seq| !found.contains(seq)) {
             self.unpark(*seq, Size::default());
         }
+        let probe = std::mem::take(&mut self.reading_probes);
+        let look = !probe && (self.parking.presumes || !self.parking.destinations.is_empty());
+        let mut waiting = HashSet::new();
         let mut good = Vec::with_capacity(batch.len());
         for (i, m) in batch.iter().enumerate() {
-            if is_held(&self.keys, lane(&m)) {
+            if is_held(&self.keys, lane(&m)) || waiting.contains(&lane(&m)) {
                 continue;
             }
             // One that only waited behind another was never checked.
             match self.limits.check_ref(&m) {
+                Ok(()) if look && self.waits(&m, now) => _ = waiting.insert(lane(&m)),
                 Ok(()) => good.push(batch.slot(i)),
                 Err(e) => {
                     self.parking.set_failure(m.seq(), e.to_string(), 0);
@@ -205,11 +226,14 @@ impl Machine {
         let launched: HashSet<Lane> = good.iter().map(|slot| lane(&slot.message())).collect();
         batch.iter().map(|m| lane(&m)).filter(|l| !launched.contains(l)).for_each(|l| self.parking.attempt_ended(l));
         if good.is_empty() {
+            if probe {
+                self.parking.destinations.probes_ended();
+            }
             return None;
         }
         let batch = Batch::from_slots(good);
         self.window.add(batch.len(), batch.bytes());
-        Some(self.launch(batch, true))
+        Some(self.launch(batch, true, probe))
     }
 
     /// Behind what its key has parked, at once due.
@@ -220,6 +244,8 @@ impl Machine {
             attempts: 0,
             due: now,
             error: None,
+            hold: None,
+            refused: 0,
             maybe_sent: self.maybe_sent.remove(&m.seq()),
             exhausted: false,
         };
@@ -228,13 +254,13 @@ impl Machine {
 
     /// `after_flight`: publishes with a lower number may still carry messages of its key.
     pub(super) fn park(&mut self, m: &MessageRef<'_>, parked: Parked, now: Instant, size: Size, after_flight: u64) {
-        self.plan.park(to_store(m.seq(), &parked, now), size);
+        self.plan.park(self.to_store(m.seq(), &parked, now), size);
         self.parking.park(m.seq(), parked, after_flight);
     }
 
     /// New figures of one that is parked.
     pub(super) fn repark(&mut self, seq: i64, parked: Parked, now: Instant) {
-        self.plan.park(to_store(seq, &parked, now), Size::default());
+        self.plan.park(self.to_store(seq, &parked, now), Size::default());
         self.parking.park(seq, parked, 0);
     }
 
@@ -270,15 +296,17 @@ impl Machine {
             self.held += 1;
         }
     }
-}
 
-fn to_store(seq: i64, parked: &Parked, now: Instant) -> ParkedMessage {
-    ParkedMessage {
-        seq,
-        key: parked.key.clone(),
-        attempts: parked.attempts,
-        due_in: parked.due.saturating_duration_since(now),
-        last_error: parked.error.clone(),
+    fn to_store(&self, seq: i64, parked: &Parked, now: Instant) -> ParkedMessage {
+        let held = parked.hold.and_then(|hold| self.parking.destinations.reason(hold));
+        let due = held.map_or(parked.due, |(_, until)| until.max(parked.due));
+        ParkedMessage {
+            seq,
+            key: parked.key.clone(),
+            attempts: parked.attempts,
+            due_in: due.saturating_duration_since(now),
+            last_error: held.map(|(error, _)| error.to_owned()).or_else(|| parked.error.clone()),
+        }
     }
 }
 

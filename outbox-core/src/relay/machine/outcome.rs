@@ -19,11 +19,14 @@ impl Key {
 impl Machine {
     /// A publish ended: by itself, by its deadline, or by a panic.
     pub(crate) fn published(&mut self, id: u64, outcomes: &Outcomes, now: Instant) {
-        let Some(Flight { batch, parked }) = self.flights.remove(&id) else { return };
+        let Some(Flight { batch, parked, probe }) = self.flights.remove(&id) else { return };
         if outcomes.all_delivered() {
             self.something_delivered(id, parked, now);
             self.breaker.answered();
             self.counts.delivered += batch.len() as u64;
+            if probe {
+                self.probed(&batch, &outcomes.all(), false, now);
+            }
             if parked {
                 batch.iter().for_each(|m| self.unpark(m.seq(), size(&m)));
                 return;
@@ -57,6 +60,9 @@ impl Machine {
         } else {
             self.breaker.answered();
         }
+        if probe {
+            self.probed(&batch, &said, outage, now);
+        }
         let mut freed = Vec::new();
         for (i, (m, outcome)) in batch.iter().zip(said).enumerate() {
             match outcome {
@@ -72,10 +78,10 @@ impl Machine {
                 Outcome::Unknown(_) if outage => self.stall(&m, parked, || batch.slot(i)),
                 Outcome::Unknown(e) => {
                     let error = e.unwrap_or_else(|| "the transport did not say what became of it".into());
-                    self.fail(&m, parked, error, true, now);
+                    self.fail(&m, parked, error, now);
                 }
-                Outcome::Panicked => self.fail(&m, parked, "the transport panicked".into(), true, now),
-                Outcome::Destination(e) => self.fail(&m, parked, e, false, now),
+                Outcome::Panicked => self.fail(&m, parked, "the transport panicked".into(), now),
+                Outcome::Destination(e) => self.refused(&m, &e, parked, probe, now),
                 Outcome::Rejected(e) => self.reject(&m, parked, e, now),
             }
         }
@@ -158,7 +164,7 @@ impl Machine {
     }
 
     /// An attempt was used up: parked, and its key behind it.
-    fn fail(&mut self, m: &MessageRef<'_>, parked: bool, error: String, unknown: bool, now: Instant) {
+    fn fail(&mut self, m: &MessageRef<'_>, parked: bool, error: String, now: Instant) {
         if parked {
             self.window.sub(size(m));
         }
@@ -177,11 +183,10 @@ impl Machine {
         self.counts.failed += 1;
         let before = self.parking.get(m.seq());
         let attempts = before.map_or(0, |p| p.attempts) + 1;
-        let maybe_sent = unknown || before.is_some_and(|p| p.maybe_sent) || self.maybe_sent.remove(&m.seq());
-        // An absent destination is no fault of the message: it is never given up on.
-        let exhausted = unknown && attempts >= self.policy.max_attempts;
+        self.maybe_sent.remove(&m.seq());
+        let exhausted = attempts >= self.policy.max_attempts;
         let wait = self.wait_after(attempts, exhausted);
-        self.park_failed(m, parked, Failure { error, attempts, maybe_sent, exhausted, wait }, now);
+        self.park_failed(m, parked, Failure { error, attempts, exhausted, wait }, now);
     }
 
     /// It can never be stored: dead at once, or when no earlier attempt can arrive any more.
@@ -195,7 +200,7 @@ impl Machine {
             }
             self.maybe_sent.remove(&m.seq());
             let wait = self.policy.publish_deadline;
-            self.park_failed(m, parked, Failure { error, attempts, maybe_sent, exhausted: true, wait }, now);
+            self.park_failed(m, parked, Failure { error, attempts, exhausted: true, wait }, now);
         } else if parked {
             self.window.sub(size(m));
             self.parking.set_failure(m.seq(), error, attempts);
@@ -213,21 +218,12 @@ impl Machine {
             attempts: failure.attempts,
             due: now + failure.wait,
             error: Some(failure.error),
-            maybe_sent: failure.maybe_sent,
+            hold: None,
+            refused: 0,
+            maybe_sent: true,
             exhausted: failure.exhausted,
         };
-        // Publishes that are in flight now may carry later messages of its key.
-        let flights = self.next_flight;
-        self.park(m, entry, now, if parked { Size::default() } else { size(m) }, flights);
-        let Some(hash) = m.key_hash() else { return };
-        let key = self.keys.entry(hash).or_insert(Key::new(KeyState::Parked));
-        if key.state == KeyState::Held {
-            return;
-        }
-        key.state = KeyState::Parked;
-        for slot in std::mem::take(&mut key.waiting) {
-            self.park_behind(&slot.message(), now);
-        }
+        self.park_key(m, entry, parked, now);
     }
 
     /// Delivered, or gone. Its key is free when nothing is parked behind it.
@@ -287,7 +283,6 @@ impl Machine {
 struct Failure {
     error: String,
     attempts: u32,
-    maybe_sent: bool,
     exhausted: bool,
     wait: Duration,
 }

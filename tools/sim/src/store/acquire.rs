@@ -79,12 +79,13 @@ impl SimStore {
         if self.sim.is(Mutant::ParkedForgotten) {
             return Ok(Vec::new());
         }
-        let keyless = self.sim.is(Mutant::ParkedKeyForgotten);
+        let (keyless, unheld) = (self.sim.is(Mutant::ParkedKeyForgotten), self.sim.is(Mutant::HeldKeyForgotten));
         let parked = move |world: &mut crate::world::World| {
             let now = world.now();
+            let held = |p: &ParkedRow| p.attempts == 0 && p.error.is_some();
             let parked = |(seq, p): (&i64, &ParkedRow)| ParkedMessage {
                 seq: *seq,
-                key: p.key.clone().filter(|_| !keyless),
+                key: p.key.clone().filter(|_| !(keyless || unheld && held(p))),
                 attempts: p.attempts,
                 due_in: Duration::from_millis(p.due.saturating_sub(now)),
                 last_error: p.error.clone(),

@@ -2,7 +2,7 @@ use outbox_core::log::{Fetched, Probe, Snapshot};
 use outbox_core::{Batch, StoreError, StoreErrorKind, clock};
 
 use super::acquire::unexpected;
-use super::{Arc, Memory, Session, SimStore, batch, lock, passes};
+use super::{Arc, Memory, Session, SimStore, batch, batch_of, lock, passes};
 use crate::db::Row;
 use crate::mutants::Mutant;
 use crate::network::Link;
@@ -112,6 +112,9 @@ impl SimStore {
             Ok(rows)
         };
         let rows = self.sim.call(who, "read", Some(link), statement).await?;
+        if self.sim.is(Mutant::TopicForgotten) {
+            return Ok(batch_of(&rows, |row| format!("m{}", row.message)));
+        }
         Ok(batch(&rows))
     }
 }

@@ -17,6 +17,7 @@ use outbox_core::{
 
 use crate::book::Who;
 use crate::db::{Fence, Row};
+use crate::destinations::topic;
 use crate::mutants::Mutant;
 use crate::network::Link;
 use crate::world::Sim;
@@ -133,13 +134,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The rows as the relay gets them.
 fn batch(rows: &[(i64, Row)]) -> Batch {
+    batch_of(rows, |row| format!("t{}", topic(row.message, row.key)))
+}
+
+fn batch_of(rows: &[(i64, Row)], topic: impl Fn(&Row) -> String) -> Batch {
     let mut batch = BatchBuilder::new();
     for (seq, row) in rows {
         batch.push(&MessageRow {
             seq: *seq,
             id: u128::from(row.message),
             created_at: 0,
-            topic: "topic",
+            topic: &topic(row),
             key: row.key.map(key).as_deref(),
             event_type: "event",
             payload: &row.message.to_be_bytes(),

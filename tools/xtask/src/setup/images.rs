@@ -30,12 +30,7 @@ const IMAGES: &[Image] = &[
     Image { variable: "OUTBOX_TEST_MYSQL_IMAGE", usual: "mysql:9.7", recipe: "mysql", needs: &[] },
     Image { variable: "OUTBOX_TEST_MARIADB_IMAGE", usual: "mariadb:11.8", recipe: "mariadb", needs: &[] },
     Image { variable: "OUTBOX_TEST_KAFKA_IMAGE", usual: "apache/kafka:4.1.1", recipe: "kafka", needs: packages::MAVEN },
-    Image {
-        variable: "OUTBOX_TEST_RABBITMQ_IMAGE",
-        usual: "rabbitmq:4.0-management",
-        recipe: "rabbitmq",
-        needs: &[],
-    },
+    Image { variable: "OUTBOX_TEST_RABBITMQ_IMAGE", usual: "rabbitmq:4.0-management", recipe: "rabbitmq", needs: &[] },
     Image { variable: "OUTBOX_TEST_NATS210_IMAGE", usual: "nats:2.10", recipe: "nats", needs: &[] },
     Image { variable: "OUTBOX_TEST_NATS_IMAGE", usual: "nats:2.15", recipe: "nats-go", needs: packages::GO },
     Image {

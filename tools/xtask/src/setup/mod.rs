@@ -2,6 +2,7 @@ mod engine;
 mod images;
 mod packages;
 mod pull;
+mod python;
 
 use std::fs::File;
 
@@ -19,6 +20,7 @@ pub(crate) fn run() -> Result {
     packages::ensure(packages::BUILD)?;
     engine::ensure()?;
     images::ensure()?;
+    python::ensure()?;
     drop(lock);
     Ok(())
 }

@@ -63,6 +63,16 @@ pub(crate) const MAVEN_AND_XZ: &[Need] = &[
 /// For an image of a program in Go. Its build fetches a newer Go by itself where the packaged one is too old.
 pub(crate) const GO: &[Need] = &[Need { probe: Probe::Program("go"), packages: &["golang-go"] }];
 
+/// For an environment of Python; what Debian calls `python3` lacks it.
+pub(crate) const PYTHON: &[Need] = &[Need {
+    probe: Probe::Succeeds(&[
+        "sh",
+        "-c",
+        "python3 -c 'import ensurepip, venv' || /usr/bin/python3 -c 'import ensurepip, venv'",
+    ]),
+    packages: &["python3", "python3-venv"],
+}];
+
 /// Installs what is missing, all in one go.
 pub(crate) fn ensure(needs: &[Need]) -> Result {
     let missing: Vec<_> = needs.iter().filter(|need| !need.met()).collect();

@@ -1,0 +1,240 @@
+use std::net::{Shutdown, TcpStream as StdTcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
+
+use async_compat::Compat;
+use lapin::options::ConfirmSelectOptions;
+use lapin::uri::AMQPScheme;
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::{interval, timeout};
+
+use crate::config::Settings;
+
+/// How often a publish that waits looks whether the broker blocks publishers.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long an orderly end may take.
+const LAST: Duration = Duration::from_secs(5);
+
+/// What is said of messages while the broker is short of memory or disk.
+pub(crate) const BLOCKED: &str = "the broker blocks publishers: its memory or disk alarm is on";
+
+/// The socket below a connection. Closing it ends the client's thread and drops what it still holds, whatever state it
+/// is in: a connection that is merely dropped waits for the broker.
+#[derive(Debug)]
+struct Socket(StdTcpStream);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // It may be closed already.
+        _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// One connection, until it is thrown away.
+#[derive(Debug)]
+pub(crate) struct Link {
+    // First, so that the client sees a closed socket before it is asked to take its leave.
+    socket: Socket,
+    connection: Connection,
+    /// Channels in confirm mode with nothing under way.
+    idle: StdMutex<Vec<Channel>>,
+    /// The broker blocked it once: frames of publishes that were given up may still be in it.
+    stained: AtomicBool,
+    /// Channels with such frames.
+    kept: StdMutex<Vec<Channel>>,
+    shut: AtomicBool,
+}
+
+impl Link {
+    async fn connect(settings: &Settings) -> Result<Self, String> {
+        let at = &settings.uri.authority;
+        let place = format!("{}:{}", at.host, at.port);
+        match timeout(settings.connect, Self::connect_to(settings)).await {
+            Ok(Ok(link)) => Ok(link),
+            Ok(Err(e)) => Err(format!("no connection to RabbitMQ at {place}: {e}")),
+            Err(_) => Err(format!("no connection to RabbitMQ at {place} within {:?}", settings.connect)),
+        }
+    }
+
+    async fn connect_to(settings: &Settings) -> Result<Self, Error> {
+        let at = &settings.uri.authority;
+        let stream = TcpStream::connect((at.host.as_str(), at.port)).await?;
+        stream.set_nodelay(true)?;
+        let stream = stream.into_std()?;
+        let socket = Socket(stream.try_clone()?);
+        let mut stream = AsyncTcpStream::Plain(Compat::new(TcpStream::from_std(stream)?));
+        if settings.uri.scheme == AMQPScheme::AMQPS {
+            stream = stream.into_tls(&at.host, settings.tls.as_ref()).await?;
+        }
+        // The client asks for it once; it would ask again if it were to reconnect.
+        let stream = StdMutex::new(Some(stream));
+        let take = async move |_, _| {
+            let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+            stream.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected).into())
+        };
+        let properties = ConnectionProperties::default().with_connection_name(settings.name.as_str().into());
+        let runtime = lapin::runtime::default_runtime()?;
+        let connection = Connection::connector(settings.uri.clone(), runtime, take, properties).await?;
+        Ok(Self {
+            socket,
+            connection,
+            idle: StdMutex::default(),
+            stained: AtomicBool::new(false),
+            kept: StdMutex::default(),
+            shut: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.shut.load(Ordering::Acquire) && self.connection.status().connected()
+    }
+
+    /// Whether the broker blocks publishers.
+    pub(crate) fn is_blocked(&self) -> bool {
+        let blocked = self.connection.status().blocked();
+        if blocked {
+            self.stained.store(true, Ordering::Release);
+        }
+        blocked
+    }
+
+    /// Completes when the broker blocks publishers.
+    pub(crate) async fn blocked(&self) {
+        let mut looks = interval(LOOK);
+        while !self.is_blocked() {
+            looks.tick().await;
+        }
+    }
+
+    /// The largest frame, in bytes.
+    pub(crate) fn frame_max(&self) -> usize {
+        self.connection.configuration().frame_max() as usize
+    }
+
+    /// Ends it, with all that it holds.
+    pub(crate) fn shut(&self) {
+        self.shut.store(true, Ordering::Release);
+        _ = self.socket.0.shutdown(Shutdown::Both);
+    }
+
+    /// A channel without confirms, for questions: one that is answered with an error is closed.
+    pub(crate) async fn plain_channel(&self) -> Result<Channel, Error> {
+        self.connection.create_channel().await
+    }
+
+    /// A channel of the caller's own.
+    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Leased, Error> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some(channel) = idle() {
+            if channel.status().connected() {
+                return Ok(Leased { link: self.clone(), channel, sending: false, given_back: false });
+            }
+        }
+        let channel = self.connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Leased { link: self.clone(), channel, sending: false, given_back: false })
+    }
+
+    /// An orderly end.
+    async fn close(&self) {
+        if !self.is_blocked() {
+            _ = timeout(LAST, self.connection.close(200, "bye".into())).await;
+        }
+        self.shut();
+    }
+}
+
+/// A channel with one publish on it. Dropped, it is closed: what was not confirmed stays unknown.
+pub(crate) struct Leased {
+    link: Arc<Link>,
+    pub(crate) channel: Channel,
+    /// Frames may be with the client that are not on the socket yet.
+    pub(crate) sending: bool,
+    given_back: bool,
+}
+
+impl Leased {
+    /// Everything on it was confirmed: another publish may have it.
+    pub(crate) fn give_back(mut self) {
+        self.given_back = true;
+        self.link.idle.lock().unwrap_or_else(PoisonError::into_inner).push(self.channel.clone());
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        if self.given_back {
+            return;
+        }
+        if self.link.is_blocked() {
+            // Not closed: the end of a channel goes in front of the frames that wait, and those on a closed channel end
+            // the connection. This one shows when the alarm is over, and is replaced then.
+            self.link.kept.lock().unwrap_or_else(PoisonError::into_inner).push(self.channel.clone());
+        } else if self.sending && self.channel.status().connected() {
+            self.link.shut();
+        }
+    }
+}
+
+/// Makes connections, one at a time, and throws them away.
+#[derive(Debug)]
+pub(crate) struct Client {
+    settings: Settings,
+    current: Mutex<Current>,
+    /// How many attempts to connect have failed.
+    failures: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    link: Option<Arc<Link>>,
+    failure: String,
+}
+
+impl Client {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings, current: Mutex::default(), failures: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The connection to use now, a new one in place of one that has ended. Who waited while another attempt failed
+    /// shares its failure: the relay decides when the broker is tried again.
+    pub(crate) async fn link(&self) -> Result<Arc<Link>, String> {
+        let before = self.failures.load(Ordering::Acquire);
+        let mut current = self.current.lock().await;
+        if let Some(link) = &current.link {
+            if link.is_alive() && link.is_blocked() {
+                return Err(BLOCKED.into());
+            }
+            if link.is_alive() && !link.stained.load(Ordering::Acquire) {
+                return Ok(link.clone());
+            }
+            link.shut();
+            current.link = None;
+        }
+        if self.failures.load(Ordering::Acquire) != before {
+            return Err(current.failure.clone());
+        }
+        match Link::connect(&self.settings).await {
+            Ok(link) => Ok(current.link.insert(Arc::new(link)).clone()),
+            Err(e) => {
+                self.failures.fetch_add(1, Ordering::AcqRel);
+                current.failure.clone_from(&e);
+                Err(e)
+            }
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        let link = self.current.lock().await.link.take();
+        if let Some(link) = link {
+            link.close().await;
+        }
+    }
+}

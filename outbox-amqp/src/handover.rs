@@ -1,0 +1,196 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use lapin::options::BasicPublishOptions;
+use outbox_core::{Batch, Outcomes};
+use tokio::time::{Instant, timeout_at};
+
+use crate::client::{BLOCKED, Client, Link};
+use crate::confirm::Confirms;
+use crate::error::Fault;
+use crate::wire::{Wired, wired};
+
+/// How many messages are handed to the client before it is waited for: it is quickest with many, and holds their
+/// payloads.
+const CHUNK: usize = 128;
+const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
+
+/// Hands a batch to the broker, by as many channels as that takes.
+pub(crate) struct Handover<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) batch: &'a Batch,
+    pub(crate) out: &'a Outcomes,
+    pub(crate) deadline: Instant,
+}
+
+/// How far one channel came.
+enum Round {
+    /// All is said.
+    Done,
+    /// The channel ended, and perhaps the connection: these messages are stored or not.
+    Failed { left: Vec<usize>, fault: Fault, why: String },
+    /// Nothing more is to be had now, for this reason; all is said.
+    Over(String),
+}
+
+impl Handover<'_> {
+    pub(crate) async fn run(&self) {
+        let mut left: Vec<usize> = (0..self.batch.len()).collect();
+        // Once more by a new connection where one is lost: most often it was lost long before.
+        for _ in 0..2 {
+            let link = match self.link().await {
+                Ok(link) => link,
+                Err(why) => return self.unknown(&left, &why),
+            };
+            let alone = left.len() == 1;
+            match self.round(&link, left).await {
+                Round::Done | Round::Over(_) => return,
+                Round::Failed { left: rest, fault: Fault::Unknown, why } => {
+                    if link.is_alive() {
+                        return self.unknown(&rest, &why);
+                    }
+                    tracing::debug!(%why, "a connection to RabbitMQ was lost");
+                    left = rest;
+                }
+                Round::Failed { left, fault, why } if alone || fault == Fault::Exchange => {
+                    return left.into_iter().for_each(|i| self.fail(i, fault, &why));
+                }
+                Round::Failed { left, .. } => return self.one_by_one(left).await,
+            }
+        }
+        self.unknown(&left, "the connection to RabbitMQ was lost");
+    }
+
+    /// A channel dies of one message, and with it everything that is under way, without a word on which message it was.
+    async fn one_by_one(&self, left: Vec<usize>) {
+        let mut refused: Option<(String, String)> = None;
+        for (n, i) in left.iter().enumerate() {
+            if let Some((_, why)) = refused.as_ref().filter(|(topic, _)| topic == self.batch.get(*i).topic()) {
+                self.fail(*i, Fault::Destination, why);
+                continue;
+            }
+            let round = match self.link().await {
+                Ok(link) => self.round(&link, vec![*i]).await,
+                Err(why) => return self.unknown(&left[n..], &why),
+            };
+            match round {
+                Round::Done => {}
+                Round::Over(why) => return self.unknown(&left[n..], &why),
+                Round::Failed { fault: Fault::Exchange, why, .. } => {
+                    return left[n..].iter().for_each(|i| self.fail(*i, Fault::Exchange, &why));
+                }
+                Round::Failed { fault: Fault::Unknown, why, .. } => return self.unknown(&left[n..], &why),
+                Round::Failed { fault, why, .. } => {
+                    self.fail(*i, fault, &why);
+                    if fault == Fault::Destination {
+                        refused = Some((self.batch.get(*i).topic().to_owned(), why));
+                    }
+                }
+            }
+        }
+    }
+
+    /// These messages by one channel.
+    async fn round(&self, link: &Arc<Link>, left: Vec<usize>) -> Round {
+        let opened = self.deadline.min(Instant::now() + self.client.settings().connect);
+        let mut leased = match timeout_at(opened, link.lease()).await {
+            Ok(Ok(leased)) => leased,
+            Ok(Err(e)) => return Round::Failed { left, fault: Fault::of(&e), why: e.to_string() },
+            Err(_) => {
+                // It is gone, as far as this connection goes.
+                link.shut();
+                return self.over(&left, "the broker opened no channel in time".into());
+            }
+        };
+        let mut confirms = Confirms::default();
+        let mut messages = left.iter().filter_map(|i| self.wired(*i, link.frame_max()));
+        let exchange = &self.client.settings().exchange;
+        let answered = async {
+            loop {
+                let chunk: Vec<(usize, Wired)> = messages.by_ref().take(CHUNK).collect();
+                if chunk.is_empty() {
+                    break;
+                }
+                leased.sending = true;
+                let handed = join_all(chunk.iter().map(|(_, wired)| {
+                    let (key, properties) = (wired.routing_key.clone(), wired.properties.clone());
+                    leased.channel.basic_publish(exchange.clone(), key, MANDATORY, &wired.encoded.payload, properties)
+                }));
+                let handed = handed.await;
+                leased.sending = false;
+                for ((i, wired), handed) in chunk.into_iter().zip(handed) {
+                    confirms.push(i, wired, handed);
+                }
+                if confirms.error().is_some() {
+                    break;
+                }
+            }
+            confirms.wait().await;
+        };
+        let ended = tokio::select! {
+            biased;
+            answered = timeout_at(self.deadline, answered) => answered,
+            () = link.blocked() => {
+                // Nothing is said to be delivered either: where the others of a batch fail beside a delivered one, the
+                // relay takes it for their own fault.
+                return self.over(&left, BLOCKED.into());
+            }
+        };
+        if ended.is_err() {
+            confirms.look();
+            confirms.say(self.out);
+            return self.over(&left, format!("the broker did not confirm it within {:?}", self.within()));
+        }
+        if confirms.is_complete() {
+            leased.give_back();
+            confirms.say(self.out);
+            return Round::Done;
+        }
+        let error = confirms.error().map(|e| (Fault::of(e), e.to_string()));
+        let (fault, why) = error.unwrap_or((Fault::Unknown, "the channel is not in confirm mode".into()));
+        drop(leased);
+        let mut unknown = confirms.say(self.out);
+        // What was not handed over any more.
+        unknown.extend(messages.map(|(i, _)| i));
+        Round::Failed { left: unknown, fault, why }
+    }
+
+    /// The message in the form of the broker, or it is rejected.
+    fn wired(&self, i: usize, frame_max: usize) -> Option<(usize, Wired)> {
+        match wired(&self.batch.get(i), &self.client.settings().format, frame_max) {
+            Ok(wired) => Some((i, wired)),
+            Err(e) => {
+                self.out.reject(i, e);
+                None
+            }
+        }
+    }
+
+    async fn link(&self) -> Result<Arc<Link>, String> {
+        let late = || format!("there was no connection to RabbitMQ within {:?}", self.within());
+        timeout_at(self.deadline, self.client.link()).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    fn within(&self) -> Duration {
+        self.client.settings().deadline
+    }
+
+    fn fail(&self, i: usize, fault: Fault, why: &str) {
+        match fault {
+            Fault::Message => self.out.reject(i, why),
+            Fault::Destination | Fault::Exchange => self.out.destination(i, why),
+            Fault::Unknown => self.out.unknown(i, why),
+        }
+    }
+
+    fn over(&self, left: &[usize], why: String) -> Round {
+        self.unknown(left, &why);
+        Round::Over(why)
+    }
+
+    /// Of those that nothing was said of.
+    fn unknown(&self, left: &[usize], why: &str) {
+        left.iter().for_each(|i| self.out.unknown(*i, why));
+    }
+}

@@ -1,0 +1,82 @@
+//! What no queue takes was not delivered.
+
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
+use lapin::types::FieldTable;
+
+use super::*;
+
+/// The client hands a return out with any confirm, so that looking at a confirm alone is right now and then only.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_thousands_under_way_exactly_the_unroutable_are_not_delivered() {
+    let broker = RabbitMq::shared().await;
+    let transport = connect(broker.url());
+    for quorum in [false, true] {
+        let topic = broker.queue("mixed", quorum).await;
+        for round in 0..5 {
+            let first = round * 2_000;
+            let sample = |n: i64| Sample::number(if n % 7 == 3 { "nobody-here" } else { &topic }, &n.to_string(), n);
+            let samples: Vec<Sample<'_>> = (first..first + 2_000).map(sample).collect();
+            let outcomes = publish(&transport, &batch(first, &samples), SOON).await;
+            let mut unroutable = 0;
+            for (n, outcome) in (first..).zip(&outcomes) {
+                if n % 7 == 3 {
+                    unroutable += 1;
+                    let said = matches!(outcome, Outcome::Destination(why) if why.contains("nobody-here") && why.contains("312"));
+                    assert!(said, "{n} went nowhere, and was {outcome:?}");
+                } else {
+                    assert_eq!(*outcome, Outcome::Delivered, "{n}");
+                }
+            }
+            assert!(unroutable >= 285, "{unroutable}");
+            let expected: Vec<String> = (first..first + 2_000).filter(|n| n % 7 != 3).map(|n| n.to_string()).collect();
+            assert_eq!(texts(&broker, &topic).await, expected);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_id_in_two_topics_is_told_apart() {
+    let broker = RabbitMq::shared().await;
+    let topic = broker.queue("twice", true).await;
+    let transport = connect(broker.url());
+    let mut batch = BatchBuilder::new();
+    for (seq, topic) in (1..).zip([topic.as_str(), "nobody-here"]) {
+        batch.push(&Row {
+            seq,
+            id: 7,
+            created_at: 0,
+            topic,
+            key: None,
+            event_type: "e",
+            payload: b"x",
+            content_type: None,
+            headers: None,
+        });
+    }
+    let outcomes = publish(&transport, &batch.finish(), SOON).await;
+    assert!(matches!(&outcomes[..], [Outcome::Delivered, Outcome::Destination(_)]), "{outcomes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_exchange_routes_by_the_topic() {
+    let broker = RabbitMq::shared().await;
+    let (channel, queue) = (broker.channel().await, broker.queue("bound", true).await);
+    let exchange = format!("{queue}-exchange");
+    let options = ExchangeDeclareOptions { durable: true, auto_delete: true, ..ExchangeDeclareOptions::default() };
+    let declared =
+        channel.exchange_declare(exchange.as_str().into(), ExchangeKind::Topic, options, FieldTable::default());
+    declared.await.expect("declared");
+    let (options, table) = (QueueBindOptions::default(), FieldTable::default());
+    let bound = channel.queue_bind(queue.as_str().into(), exchange.as_str().into(), "orders.*".into(), options, table);
+    bound.await.expect("bound");
+
+    let config = AmqpConfig::new(broker.url()).exchange(&exchange);
+    let transport = AmqpTransport::connect(config).expect("valid settings");
+    let samples = [Sample::number("orders.paid", "k", 1), Sample::number("payments", "k", 2)];
+    let outcomes = publish(&transport, &batch(1, &samples), SOON).await;
+    assert!(matches!(&outcomes[..], [Outcome::Delivered, Outcome::Destination(_)]), "{outcomes:?}");
+    let stored = broker.take(&queue).await;
+    assert_eq!((stored.len(), stored[0].routing_key.as_str()), (1, "orders.paid"));
+    transport.close().await.expect("an orderly end");
+}

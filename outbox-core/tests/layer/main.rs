@@ -1,0 +1,9 @@
+//! The layers, by tokio's paused clock: limits, order, catching up, what is traced and forwarded.
+
+mod broker;
+mod catch_up;
+mod forward;
+mod limits;
+mod order;
+mod relayed;
+mod trace;

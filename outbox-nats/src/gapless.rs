@@ -1,0 +1,173 @@
+//! Many messages of a key at once.
+//!
+//! # Why no gap arises
+//! - Publishes go one after the other, in the order of their first polls.
+//! - A run is stored as a whole or not at all, in its order. The next run to its stream is sent when the one before was
+//!   acknowledged. Where a stream stores no runs, the next message of a key is sent when the one before was.
+//! - What is not known ends the client, and no new one is made before every publish of the old one has ended: what they
+//!   hold is sent again in order. What the old client had sent may still be stored, as a whole: behind a copy that was
+//!   sent again it is refused as a duplicate, within the stream's window; after that it is a duplicate.
+//! - A run that was refused is sent message by message. So is one of which anything was stored before (error 10201).
+//! - A topic of which a message was not stored is closed until every publish has ended that was under way.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use outbox_core::transport::Outcome;
+
+use crate::publish::{Died, Publish};
+use crate::wire::Outgoing;
+
+/// A server stores so many messages at once at most.
+const RUN: usize = 1_000;
+/// So many bytes of payload are sent as one run at most: the server keeps them until the last message comes.
+const RUN_BYTES: usize = 4 << 20;
+
+/// What is sent and answered before anything else is.
+#[derive(Debug, Default)]
+struct Step {
+    runs: Vec<Vec<usize>>,
+    singles: Vec<usize>,
+}
+
+impl Publish<'_> {
+    pub(crate) async fn gapless(&self) {
+        let streams = self.streams().await;
+        let mut left: Vec<usize> = (0..self.batch.len()).collect();
+        let mut singly = HashSet::new();
+        while !left.is_empty() {
+            left.retain(|index| !self.is_closed(*index));
+            let step = self.step(&left, &singly, &streams);
+            if self.send_step(&step).await.is_err() {
+                return;
+            }
+            singly.extend(self.answered().await);
+            if self.confirmations.dead().is_some() {
+                return;
+            }
+            for index in step.runs.iter().flatten().chain(&step.singles) {
+                if !singly.contains(index) || step.singles.contains(index) {
+                    self.look(*index);
+                }
+            }
+            left.retain(|index| !matches!(self.out.get(*index), Outcome::Delivered | Outcome::Rejected(_)));
+        }
+    }
+
+    /// The streams that store runs, by topic.
+    async fn streams(&self) -> HashMap<&str, Option<Arc<str>>> {
+        let mut streams = HashMap::new();
+        for index in 0..self.batch.len() {
+            let topic = self.batch.get(index).topic();
+            if !streams.contains_key(topic) {
+                let subject = self.settings.wire.subject(topic);
+                streams.insert(topic, self.connected.atomic_stream(&self.settings.api, &subject).await);
+            }
+        }
+        streams
+    }
+
+    /// A run to each stream that stores runs; elsewhere the first message of each key.
+    fn step(&self, left: &[usize], singly: &HashSet<usize>, streams: &HashMap<&str, Option<Arc<str>>>) -> Step {
+        let mut step = Step::default();
+        let mut runs: HashMap<&str, (Vec<usize>, usize, bool)> = HashMap::new();
+        let mut keys = HashSet::new();
+        for index in left {
+            let m = self.batch.get(*index);
+            let stream = streams.get(m.topic()).and_then(Option::as_deref).filter(|_| !singly.contains(index));
+            // A run and single messages to one stream never go together.
+            match stream {
+                Some(stream) => {
+                    let (run, bytes, full) = runs.entry(stream).or_default();
+                    *full |= run.len() == RUN || (*bytes > 0 && *bytes + m.payload().len() > RUN_BYTES);
+                    if !*full {
+                        *bytes += m.payload().len();
+                        run.push(*index);
+                    }
+                }
+                None => {
+                    if m.key().is_none_or(|key| keys.insert((m.topic(), key))) {
+                        step.singles.push(*index);
+                    }
+                }
+            }
+        }
+        // What is sent singly goes first: it was in front, and its stream's runs wait for it.
+        let waits = |stream: &str| {
+            step.singles.iter().any(|i| {
+                let topic = self.batch.get(*i).topic();
+                streams.get(topic).and_then(Option::as_deref) == Some(stream)
+            })
+        };
+        step.runs = runs.into_iter().filter(|(stream, _)| !waits(stream)).map(|(_, (run, ..))| run).collect();
+        step
+    }
+
+    async fn send_step(&self, step: &Step) -> Result<(), Died> {
+        for run in &step.runs {
+            self.send_run(run).await?;
+        }
+        for index in &step.singles {
+            match self.outgoing(*index) {
+                Ok(outgoing) => self.send(*index, outgoing).await?,
+                Err(e) => self.out.reject(*index, e),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_run(&self, run: &[usize]) -> Result<(), Died> {
+        let mut outgoing = Vec::with_capacity(run.len());
+        let mut indices = Vec::with_capacity(run.len());
+        for index in run {
+            match self.outgoing(*index) {
+                Ok(message) => {
+                    outgoing.push(message);
+                    indices.push(*index);
+                }
+                Err(e) => self.out.reject(*index, e),
+            }
+        }
+        let (Some(last), true) = (indices.last(), indices.len() > 1) else {
+            for (index, message) in indices.into_iter().zip(outgoing) {
+                self.send(index, message).await?;
+            }
+            return Ok(());
+        };
+        let reply = self.reply(*last);
+        let id = reply.rsplit_once('.').map_or(&*reply, |(inbox, _)| inbox);
+        let id = format!("{}-{}", id.rsplit_once('.').map_or(id, |(_, token)| token), self.publish + last);
+        self.room(indices.len()).await?;
+        self.waiting.sending_run(&indices);
+        let count = outgoing.len();
+        for (n, Outgoing { subject, mut headers, payload }) in (1..).zip(outgoing) {
+            headers.insert("Nats-Batch-Id", id.as_str());
+            headers.insert("Nats-Batch-Sequence", n.to_string());
+            let nats = &self.connected.nats;
+            let sent = if n == count {
+                headers.insert("Nats-Batch-Commit", "1");
+                nats.publish_with_reply_and_headers(subject, reply.clone(), headers, payload).await
+            } else {
+                nats.publish_with_headers(subject, headers, payload).await
+            };
+            sent.map_err(|e| self.died(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing may be sent to the topic of this message.
+    fn is_closed(&self, index: usize) -> bool {
+        let closed = self.confirmations.is_closed(self.batch.get(index).topic());
+        if closed {
+            self.out.unknown(index, "an earlier message to this topic was not stored");
+        }
+        closed
+    }
+
+    /// Closes the topic of a message that was sent and not stored.
+    fn look(&self, index: usize) {
+        if !matches!(self.out.get(index), Outcome::Delivered | Outcome::Rejected(_)) {
+            self.confirmations.close_topic(self.batch.get(index).topic());
+        }
+    }
+}

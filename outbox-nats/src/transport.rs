@@ -1,0 +1,164 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use outbox_core::{Batch, BoxError, Finding, Outcomes, Transport, TransportCapabilities, async_trait};
+use tokio::task::unconstrained;
+use tokio::time::timeout;
+
+use crate::client::Client;
+use crate::config::Settings;
+use crate::publish::Publish;
+use crate::waiting::Waiting;
+use crate::{NatsConfig, NatsConfigError};
+
+/// How long `close` waits for the end of the connection.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Publishes to NATS JetStream. See the crate's documentation for what a message carries.
+///
+/// The relay's publish deadline should be 3 s longer than [`NatsConfig::ack_timeout`] (default 5 s).
+pub struct NatsTransport {
+    settings: Arc<Settings>,
+    capabilities: TransportCapabilities,
+    current: Mutex<Current>,
+    /// With `Gapless`, held by a publish from its first poll to its end.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Current {
+    client: Option<Arc<Client>>,
+    closed: bool,
+}
+
+impl NatsTransport {
+    /// Checks the settings. The server is connected at the first use, and may be absent.
+    ///
+    /// # Errors
+    /// For a setting that cannot work, by name.
+    pub fn connect(config: NatsConfig) -> Result<Self, NatsConfigError> {
+        let capabilities = config.capabilities();
+        Ok(Self {
+            settings: Arc::new(config.settings()?),
+            capabilities,
+            current: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The client to use now: a new one in place of one that died. With `Gapless` only when all publishes of that one have
+    /// ended: until then nobody knows yet what it has not stored, and nothing may come in front of that.
+    fn client(&self) -> Result<Arc<Client>, String> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.closed {
+            return Err("the transport was closed".into());
+        }
+        if let Some(client) = &current.client {
+            match client.confirmations.dead() {
+                None => return Ok(client.clone()),
+                Some(why) if self.settings.atomic_batches && !client.confirmations.is_idle() => return Err(why.into()),
+                Some(_) => {}
+            }
+        }
+        let client = Arc::new(Client::start(self.settings.clone()));
+        current.client = Some(client.clone());
+        Ok(client)
+    }
+}
+
+/// A publish that is dropped before its end. What it sent is before everything that the same client sends later, so with
+/// `OneInFlight` the client can be used further, if it is alive. With `Gapless` it takes the client with it: what was
+/// decided on behind it must not be stored in front of what it has not sent.
+struct Guard {
+    gapless: bool,
+    client: Arc<Client>,
+    publish: usize,
+    answers: usize,
+    complete: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let confirmations = &self.client.confirmations;
+        if !self.complete && (self.gapless || confirmations.answers() == self.answers) {
+            confirmations.die("nothing was answered before the publish deadline");
+        }
+        self.client.confirmations.forget(self.publish);
+    }
+}
+
+#[async_trait]
+impl Transport for NatsTransport {
+    fn capabilities(&self) -> TransportCapabilities {
+        self.capabilities
+    }
+
+    async fn publish(&self, batch: Batch, out: &Outcomes) {
+        if batch.is_empty() {
+            return;
+        }
+        let unknown = |why: &str| (0..batch.len()).for_each(|i| out.unknown(i, why));
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(why) => return unknown(&why),
+        };
+        let waiting = Arc::new(Waiting::new(out));
+        let publish = client.confirmations.expect(waiting.clone());
+        let answers = client.confirmations.answers();
+        let mut guard =
+            Guard { client: client.clone(), publish, answers, complete: false, gapless: self.settings.atomic_batches };
+        let _turn = match self.settings.atomic_batches {
+            // Unconstrained: a batch takes its place when it is first polled, whatever else the task has done.
+            true => Some(unconstrained(self.turn.lock()).await),
+            false => None,
+        };
+        match client.connected().await {
+            Ok(connected) => {
+                let settings = &*self.settings;
+                let confirmations = &*client.confirmations;
+                Publish {
+                    settings,
+                    confirmations,
+                    connected: &connected,
+                    waiting: &waiting,
+                    batch: &batch,
+                    publish,
+                    out,
+                }
+                .run()
+                .await;
+            }
+            Err(why) => unknown(&why),
+        }
+        guard.complete = true;
+    }
+
+    async fn check(&self, topics: &[String]) -> Result<Vec<Finding>, BoxError> {
+        let client = self.client()?;
+        let connected = client.connected().await?;
+        crate::check::check(&self.settings, &connected, topics).await
+    }
+
+    async fn close(&self) -> Result<(), BoxError> {
+        let client = {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            current.closed = true;
+            current.client.take()
+        };
+        let Some(client) = client else { return Ok(()) };
+        let idle = client.confirmations.is_idle();
+        client.confirmations.die("the transport was closed");
+        match timeout(LAST, client.ended()).await {
+            Ok(()) if idle => Ok(()),
+            Ok(()) => Err("a publish was still under way; what it did not confirm is sent again".into()),
+            Err(_) => Err(format!("the connection did not end within {LAST:?}").into()),
+        }
+    }
+}
+
+impl fmt::Debug for NatsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsTransport").field("capabilities", &self.capabilities).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+//! Many messages of a key at once.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Config;
+use outbox_core::transport::Outcome;
+use outbox_nats::{NatsConfig, NatsTransport};
+use testkit::Proxy;
+
+use crate::rig::{Rig, SOON, Sample, batch, numbers, publish};
+
+fn atomic() -> Config {
+    Config { allow_atomic_publish: true, ..Config::default() }
+}
+
+fn transport(config: NatsConfig) -> NatsTransport {
+    NatsTransport::connect(config.atomic_batches(true)).expect("valid settings")
+}
+
+async fn texts(rig: &Rig) -> Vec<String> {
+    rig.stored().await.iter().map(crate::rig::Record::text).collect()
+}
+
+fn expected(numbers: std::ops::Range<i64>) -> Vec<String> {
+    numbers.map(|n| n.to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_stored_at_once_and_in_order() {
+    let rig = Rig::shared(atomic()).await;
+    // More than one run.
+    let outcomes = publish(&transport(rig.config()), &numbers(&rig.topic("x"), 0..2_500), SOON).await;
+    assert_eq!(outcomes, vec![Outcome::Delivered; 2_500]);
+    let stored = rig.stored().await;
+    assert_eq!(stored.iter().map(crate::rig::Record::text).collect::<Vec<_>>(), expected(0..2_500));
+    let id = |n: usize| stored[n].header("Nats-Batch-Id").map(str::to_owned);
+    assert!(id(0).is_some() && id(0) == id(999) && id(999) != id(1_000), "it went by runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_acknowledgement_a_batch_is_sent_again_one_by_one() {
+    let rig = Rig::own(atomic()).await;
+    let proxy = Proxy::start(format!("127.0.0.1:{}", rig.nats.port())).await.expect("a free port");
+    let config = NatsConfig::new(rig.nats.url_by(proxy.addr().port())).ack_timeout(Duration::from_millis(500));
+    let (transport, topic) = (transport(config), rig.topic("x"));
+    assert_eq!(publish(&transport, &numbers(&topic, 0..2), SOON).await, vec![Outcome::Delivered; 2]);
+    proxy.drop_replies();
+    let outcomes = publish(&transport, &numbers(&topic, 2..30), SOON).await;
+    assert!(outcomes.iter().all(|o| matches!(o, Outcome::Unknown(_))), "{outcomes:?}");
+    proxy.heal();
+    // What is stored already, and what is not, in one batch: the server refuses it as a whole.
+    assert_eq!(publish(&transport, &numbers(&topic, 2..40), SOON).await, vec![Outcome::Delivered; 38]);
+    assert_eq!(texts(&rig).await, expected(0..40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_the_stream_refuses_costs_only_itself() {
+    let rig = Rig::shared(Config { max_message_size: 10_000, ..atomic() }).await;
+    let topic = rig.topic("x");
+    let sample = |n: i64| {
+        let payload = if n == 7 { vec![b'x'; 20_000] } else { n.to_string().into_bytes() };
+        Sample { topic: &topic, key: Some("k"), payload, headers: None }
+    };
+    let outcomes = publish(&transport(rig.config()), &batch(0, &(0..20).map(sample).collect::<Vec<_>>()), SOON).await;
+    for (n, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Outcome::Rejected(why) => assert!(n == 7 && why.contains("exceeds maximum"), "{outcomes:?}"),
+            other => assert!(n != 7 && *other == Outcome::Delivered, "{outcomes:?}"),
+        }
+    }
+    let mut all = expected(0..20);
+    all.remove(7);
+    assert_eq!(texts(&rig).await, all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_stream_stores_no_batches_messages_go_one_by_one() {
+    let rig = Rig::shared(Config::default()).await;
+    let outcomes = publish(&transport(rig.config()), &numbers(&rig.topic("x"), 0..200), SOON).await;
+    assert_eq!(outcomes, vec![Outcome::Delivered; 200]);
+    let stored = rig.stored().await;
+    assert_eq!(stored.iter().map(crate::rig::Record::text).collect::<Vec<_>>(), expected(0..200));
+    assert!(stored.iter().all(|record| record.header("Nats-Batch-Id").is_none()));
+}

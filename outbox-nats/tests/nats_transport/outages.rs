@@ -1,0 +1,160 @@
+//! What goes wrong costs no message and no order.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy};
+use outbox_core::transport::Outcome;
+use outbox_nats::NatsTransport;
+use testkit::Proxy;
+
+use crate::rig::{Relayed, Rig, SOON, numbers, publish};
+
+fn atomic() -> Config {
+    Config { allow_atomic_publish: true, ..Config::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_stream_is_waited_for() {
+    for atomic in [false, true] {
+        let full =
+            Config { max_messages: 5, discard: DiscardPolicy::New, allow_atomic_publish: atomic, ..Config::default() };
+        let rig = Rig::shared(full.clone()).await;
+        let topic = rig.topic("full");
+        let mut relayed = Relayed::start(rig.config().atomic_batches(atomic));
+        let fill = numbers(&rig.topic("other"), 0..5);
+        // One after the other: with the key in common they may not be under way together.
+        for n in 0..fill.len() {
+            let one = outbox_core::Batch::from_slots(vec![fill.slot(n)]);
+            assert_eq!(publish(&rig.transport(), &one, SOON).await, [Outcome::Delivered]);
+        }
+        relayed.commit(&topic, 20);
+        relayed.noticed().await;
+        relayed.assert_nothing_was_given_up(0);
+        assert_eq!(relayed.stats().delivered, 0);
+        rig.jetstream.get_stream(&rig.name).await.expect("the stream").purge().await.expect("empty");
+        rig.jetstream.update_stream(rig.named(Config { max_messages: 100_000, ..full })).await.expect("more room");
+        relayed.delivered(u64::MAX >> 1).await;
+        // In the moment in which there was room for some, but not for all.
+        relayed.assert_nothing_was_given_up(10);
+        relayed.end(&rig).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_freezes_longer_than_every_timeout_is_waited_for() {
+    let rig = Rig::own(Config::default()).await;
+    let topic = rig.topic("frozen");
+    let mut relayed = Relayed::start(rig.config());
+    relayed.commit(&topic, 20);
+    relayed.delivered(u64::MAX >> 1).await;
+    rig.nats.pause().await;
+    relayed.commit(&topic, 20);
+    relayed.noticed().await;
+    relayed.assert_nothing_was_given_up(0);
+    rig.nats.unpause().await;
+    relayed.delivered(u64::MAX >> 1).await;
+    relayed.assert_nothing_was_given_up(0);
+    relayed.end(&rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_in_mid_run_loses_nothing() {
+    kill(Config::default(), false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_in_mid_batch_loses_nothing() {
+    kill(atomic(), true).await;
+}
+
+async fn kill(config: Config, atomic: bool) {
+    let rig = Rig::own(config).await;
+    let topic = rig.topic("killed");
+    let mut relayed = Relayed::start(rig.config().atomic_batches(atomic));
+    for _ in 0..3 {
+        relayed.commit(&topic, 300);
+        relayed.delivered(200).await;
+        rig.nats.restart().await;
+    }
+    relayed.delivered(u64::MAX >> 1).await;
+    relayed.assert_nothing_was_given_up(60);
+    relayed.end(&rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut_while_a_relay_works_cost_nothing() {
+    for atomic in [false, true] {
+        let rig = Rig::own(self::atomic()).await;
+        let proxy = Proxy::start(format!("127.0.0.1:{}", rig.nats.port())).await.expect("a free port");
+        let config = outbox_nats::NatsConfig::new(rig.nats.url_by(proxy.addr().port()));
+        let config = config.ack_timeout(Duration::from_secs(1)).atomic_batches(atomic);
+        let topic = rig.topic("cut");
+        let mut relayed = Relayed::start(config);
+        for _ in 0..5 {
+            relayed.commit(&topic, 100);
+            relayed.delivered(100).await;
+            proxy.cut();
+        }
+        relayed.delivered(u64::MAX >> 1).await;
+        relayed.assert_nothing_was_given_up(100);
+        relayed.end(&rig).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_acknowledgement_is_unknown_and_the_second_copy_is_dropped() {
+    let rig = Rig::own(Config::default()).await;
+    let proxy = Proxy::start(format!("127.0.0.1:{}", rig.nats.port())).await.expect("a free port");
+    let by_proxy = outbox_nats::NatsConfig::new(rig.nats.url_by(proxy.addr().port()));
+    let transport = NatsTransport::connect(by_proxy.ack_timeout(Duration::from_millis(500))).expect("valid settings");
+    let topic = rig.topic("lost");
+    assert_eq!(publish(&transport, &numbers(&topic, 0..1), SOON).await, [Outcome::Delivered]);
+    proxy.drop_replies();
+    let outcomes = publish(&transport, &numbers(&topic, 1..2), SOON).await;
+    assert!(matches!(&outcomes[0], Outcome::Unknown(Some(why)) if why.contains("not answered")), "{outcomes:?}");
+    proxy.heal();
+    // By another client: the first one has nothing left to say.
+    assert_eq!(publish(&transport, &numbers(&topic, 1..2), SOON).await, [Outcome::Delivered]);
+    assert_eq!(publish(&transport, &numbers(&topic, 2..3), SOON).await, [Outcome::Delivered]);
+    let texts: Vec<String> = rig.stored().await.iter().map(super::rig::Record::text).collect();
+    assert_eq!(texts, ["0", "1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_while_the_server_was_away_never_arrives() {
+    let rig = Rig::own(Config::default()).await;
+    let topic = rig.topic("away");
+    let transport = rig.transport();
+    assert_eq!(publish(&transport, &numbers(&topic, 0..1), SOON).await, [Outcome::Delivered]);
+    rig.nats.kill().await;
+    for n in 1..20 {
+        let outcomes = publish(&transport, &numbers(&topic, n..n + 1), SOON).await;
+        assert!(matches!(&outcomes[0], Outcome::Unknown(_)), "{outcomes:?}");
+    }
+    rig.nats.start().await;
+    assert_eq!(publish(&transport, &numbers(&topic, 50..51), SOON).await, [Outcome::Delivered]);
+    let texts: Vec<String> = rig.stored().await.iter().map(super::rig::Record::text).collect();
+    assert_eq!(texts, ["0", "50"], "a client that connects again would have sent it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_the_application_is_made_anew_when_it_fails() {
+    let rig = Rig::own(Config::default()).await;
+    let url = rig.nats.url().to_owned();
+    let made = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = made.clone();
+    let config = outbox_nats::NatsConfig::from_connector(move || {
+        counted.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        async_nats::connect(url.clone())
+    });
+    let topic = rig.topic("own");
+    let mut relayed = Relayed::start(config.ack_timeout(Duration::from_secs(1)));
+    for _ in 0..2 {
+        relayed.commit(&topic, 100);
+        relayed.delivered(100).await;
+        rig.nats.restart().await;
+    }
+    relayed.delivered(u64::MAX >> 1).await;
+    assert!(made.load(std::sync::atomic::Ordering::Acquire) >= 2);
+    relayed.end(&rig).await;
+}

@@ -1,0 +1,55 @@
+use outbox_core::{Transport, async_trait};
+use outbox_kafka::{KafkaConfig, KafkaTransport};
+use stores::Delivery;
+use testkit::Kafka;
+
+use super::Broker;
+
+/// Kafka 4, killed and started again.
+#[derive(Debug)]
+pub struct KafkaBroker(Kafka);
+
+impl KafkaBroker {
+    /// A container of its own.
+    pub async fn start() -> Self {
+        Self(Kafka::own().await)
+    }
+}
+
+#[async_trait]
+impl Broker for KafkaBroker {
+    fn name(&self) -> &'static str {
+        "Kafka"
+    }
+
+    fn fault(&self) -> &'static str {
+        "killed"
+    }
+
+    async fn place(&self, name: &str) -> anyhow::Result<String> {
+        self.0.create(name, 3, &[]).await;
+        Ok(name.to_owned())
+    }
+
+    async fn transport(&self) -> anyhow::Result<Box<dyn Transport>> {
+        Ok(Box::new(KafkaTransport::connect(KafkaConfig::new(self.0.bootstrap()))?))
+    }
+
+    async fn fail(&self) {
+        self.0.kill().await;
+    }
+
+    async fn recover(&self) {
+        self.0.start().await;
+    }
+
+    async fn read(&self, topic: &str) -> anyhow::Result<Vec<Delivery>> {
+        let records = self.0.consume(topic).await;
+        let delivery = |r: testkit::KafkaRecord| Delivery {
+            id: r.header("message-id").unwrap_or("none").to_owned(),
+            key: r.key().map(str::to_owned),
+            payload: r.text().to_owned(),
+        };
+        Ok(records.into_iter().map(delivery).collect())
+    }
+}
