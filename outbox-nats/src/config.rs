@@ -245,6 +245,7 @@ impl NatsConfig {
         self.wire.format.check().map_err(|e| NatsConfigError::new(e.to_string()))?;
         let foreign = self.connector.is_some();
         let servers = if foreign { Servers::default() } else { Servers::parse(&self.urls)? };
+        self.wire.format.check().map_err(|e| NatsConfigError::new(e.to_string()))?;
         if let Some(prefix) = &self.wire.prefix
             && let Err(e) = check_subject(prefix)
         {
@@ -312,6 +313,8 @@ mod tests {
         assert!(error(NatsConfig::new(" ")).contains("nats://host:4222"));
         assert!(error(NatsConfig::new("nats://a").subject_prefix("shop.")).contains("empty token"));
         assert!(error(NatsConfig::new("nats://a").subject_prefix("shop.*")).contains("wildcard"));
+        let format = WireFormat::cloud_events_binary("");
+        assert!(error(NatsConfig::new("nats://a").format(format)).contains("source"));
         assert!(error(NatsConfig::new("nats://a").max_payload(1 << 30)).contains("NATS allows"));
         assert!(error(NatsConfig::new("nats://a").ack_timeout(Duration::ZERO)).contains("zero"));
         assert!(error(NatsConfig::new("nats://a").declare("a.b", ["x"])).contains("stream name"));

@@ -94,6 +94,10 @@ impl Confirmations {
         }
     }
 
+    pub(crate) fn has_closed(&self) -> bool {
+        !self.open().closed.is_empty()
+    }
+
     pub(crate) fn is_closed(&self, topic: &str) -> bool {
         self.open().closed.iter().any(|closed| closed.topic == topic)
     }

@@ -36,7 +36,9 @@ impl Publish<'_> {
         let mut left: Vec<usize> = (0..self.batch.len()).collect();
         let mut singly = HashSet::new();
         while !left.is_empty() {
-            left.retain(|index| !self.is_closed(*index));
+            if self.confirmations.has_closed() {
+                left.retain(|index| !self.is_closed(*index));
+            }
             let step = self.step(&left, &singly, &streams);
             if self.send_step(&step).await.is_err() {
                 return;
@@ -45,12 +47,16 @@ impl Publish<'_> {
             if self.confirmations.dead().is_some() {
                 return;
             }
+            let mut done = HashSet::new();
             for index in step.runs.iter().flatten().chain(&step.singles) {
-                if !singly.contains(index) || step.singles.contains(index) {
-                    self.look(*index);
+                match self.out.get(*index) {
+                    Outcome::Delivered | Outcome::Rejected(_) => _ = done.insert(*index),
+                    // Its run was refused, and it is sent alone next.
+                    _ if singly.contains(index) && !step.singles.contains(index) => {}
+                    _ => self.confirmations.close_topic(self.batch.get(*index).topic()),
                 }
             }
-            left.retain(|index| !matches!(self.out.get(*index), Outcome::Delivered | Outcome::Rejected(_)));
+            left.retain(|index| !done.contains(index));
         }
     }
 
@@ -162,12 +168,5 @@ impl Publish<'_> {
             self.out.unknown(index, "an earlier message to this topic was not stored");
         }
         closed
-    }
-
-    /// Closes the topic of a message that was sent and not stored.
-    fn look(&self, index: usize) {
-        if !matches!(self.out.get(index), Outcome::Delivered | Outcome::Rejected(_)) {
-            self.confirmations.close_topic(self.batch.get(index).topic());
-        }
     }
 }

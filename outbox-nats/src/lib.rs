@@ -4,37 +4,48 @@
 //! # fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use outbox_nats::{NatsConfig, NatsTransport};
 //!
-//! let nats = NatsTransport::connect(NatsConfig::new("nats://localhost:4222"))?;
+//! let nats = NatsTransport::connect(NatsConfig::new("nats://localhost:4222").declare("orders", ["orders.>"]))?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What a message becomes
+//! # What a message carries
 //! | NATS | message |
 //! |---|---|
 //! | subject | topic, behind the [prefix](NatsConfig::subject_prefix) where there is one |
-//! | header `Nats-Msg-Id` | id, as hyphenated lower-case UUID: what the stream, and consumers, deduplicate by |
+//! | header `Nats-Msg-Id` | id, as hyphenated lower-case UUID: what the stream and consumers deduplicate by |
 //! | header `event-type` | event type |
 //! | header `content-type` | content type, where there is one |
 //! | header `message-key` | key, where there is one |
-//! | further headers | the message's own; one named `message-id` or like a header above is left out |
+//! | further headers | the message's own; one that has the name of a header above is left out |
 //! | payload | payload, as it is |
 //!
-//! A topic with a wildcard, a space or an empty token, a header whose name NATS does not take or that begins with
-//! `Nats-`, and one whose value has CR, LF or NUL are refused: the message becomes a dead letter that says so.
+//! With [`WireFormat`](outbox_core::wire::WireFormat)s other than the raw one, what they make of a message goes into
+//! the headers and the payload; `Nats-Msg-Id` stays.
+//!
+//! What NATS would store and nobody could use is refused, with the reason: a subject with wildcards, spaces or empty
+//! tokens, one that begins with `$` (but for `$KV.`), a header whose name begins with `Nats-`, since such a header is a
+//! command to the server.
 //!
 //! # What is guaranteed
-//! A message is delivered when its stream has acknowledged it, a duplicate too. A subject that no stream has, or that we
-//! may not publish to, is a destination that failed: it is held, others go on. A stream that is full is an outage. One
-//! in flight per key keeps the order; with [`atomic_batches`](NatsConfig::atomic_batches) many of a key are stored at
-//! once.
+//! Every message is acknowledged by its stream. One in flight per key ([`KeyOrder::OneInFlight`]) keeps the order, and
+//! the stream drops what comes twice within its `duplicate_window` (2 min by default; longer is better). A client that
+//! lost its connection or is not answered is thrown away with all that it holds, and a new one sends again: left to
+//! itself, the client would send what was given up when the server is back.
 //!
-//! The stream drops what is sent again within its `duplicate_window`. A client that was not answered is thrown away with
-//! its connection, so that what it still holds does not arrive later.
+//! A subject that no stream has, or that we may not publish to, holds its own messages only. A stream that is full
+//! (`discard: new`) is waited for, and costs no attempt.
 //!
-//! **Durability** is the stream's: file storage and three replicas. A server flushes its files every two minutes unless
-//! `sync_interval` says otherwise, so that a machine that crashes may lose what it acknowledged; see the
-//! [documentation of NATS](https://docs.nats.io/running-a-nats-service/configuration).
+//! With [`atomic_batches`](NatsConfig::atomic_batches) many messages of a key go at once ([`KeyOrder::Gapless`]).
+//!
+//! # What is durable
+//! What the stream is: `storage: file`, on three replicas (R3). A server writes to disk at once, but syncs every two
+//! minutes by default: a crash of the machine, not of the server, loses what was acknowledged since. With one replica
+//! set `sync_interval: always`. [`check`](outbox_core::Transport::check) finds streams in memory, those that drop unread
+//! messages, and more.
+//!
+//! [`KeyOrder::OneInFlight`]: outbox_core::KeyOrder::OneInFlight
+//! [`KeyOrder::Gapless`]: outbox_core::KeyOrder::Gapless
 
 mod check;
 mod client;

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, Context, stream};
@@ -146,7 +147,8 @@ impl<K: Kind> TransportHarness for Harness<K> {
     }
 
     async fn transport(&self) -> NatsTransport {
-        NatsTransport::connect(K::config(NatsConfig::new(&self.url))).expect("valid settings")
+        let config = NatsConfig::new(&self.url).ack_timeout(Duration::from_secs(2));
+        NatsTransport::connect(K::config(config)).expect("valid settings")
     }
 
     /// The stream only grows, so each message is read once.

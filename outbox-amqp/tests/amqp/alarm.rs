@@ -49,7 +49,7 @@ async fn an_alarm_costs_no_attempt_and_loses_nothing() {
     })
     .await;
     let start = tokio::time::Instant::now();
-    for _ in 0..1_000 {
+    for _ in 0..100 {
         let said = publish(&other, &numbers(&topic, 0..1_000), Duration::from_secs(5)).await;
         assert!(all_unknown(&said));
     }

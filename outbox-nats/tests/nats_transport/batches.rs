@@ -7,7 +7,7 @@ use outbox_core::transport::Outcome;
 use outbox_nats::{NatsConfig, NatsTransport};
 use testkit::Proxy;
 
-use crate::rig::{Rig, SOON, Sample, batch, numbers, publish};
+use crate::rig::{Record, Rig, SOON, Sample, batch, numbers, publish};
 
 fn atomic() -> Config {
     Config { allow_atomic_publish: true, ..Config::default() }
@@ -18,7 +18,7 @@ fn transport(config: NatsConfig) -> NatsTransport {
 }
 
 async fn texts(rig: &Rig) -> Vec<String> {
-    rig.stored().await.iter().map(crate::rig::Record::text).collect()
+    rig.stored().await.iter().map(Record::text).collect()
 }
 
 fn expected(numbers: std::ops::Range<i64>) -> Vec<String> {
@@ -32,7 +32,7 @@ async fn a_batch_is_stored_at_once_and_in_order() {
     let outcomes = publish(&transport(rig.config()), &numbers(&rig.topic("x"), 0..2_500), SOON).await;
     assert_eq!(outcomes, vec![Outcome::Delivered; 2_500]);
     let stored = rig.stored().await;
-    assert_eq!(stored.iter().map(crate::rig::Record::text).collect::<Vec<_>>(), expected(0..2_500));
+    assert_eq!(stored.iter().map(Record::text).collect::<Vec<_>>(), expected(0..2_500));
     let id = |n: usize| stored[n].header("Nats-Batch-Id").map(str::to_owned);
     assert!(id(0).is_some() && id(0) == id(999) && id(999) != id(1_000), "it went by runs");
 }
@@ -79,6 +79,6 @@ async fn where_a_stream_stores_no_batches_messages_go_one_by_one() {
     let outcomes = publish(&transport(rig.config()), &numbers(&rig.topic("x"), 0..200), SOON).await;
     assert_eq!(outcomes, vec![Outcome::Delivered; 200]);
     let stored = rig.stored().await;
-    assert_eq!(stored.iter().map(crate::rig::Record::text).collect::<Vec<_>>(), expected(0..200));
+    assert_eq!(stored.iter().map(Record::text).collect::<Vec<_>>(), expected(0..200));
     assert!(stored.iter().all(|record| record.header("Nats-Batch-Id").is_none()));
 }

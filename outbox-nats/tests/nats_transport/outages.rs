@@ -1,13 +1,16 @@
 //! What goes wrong costs no message and no order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
+use outbox_core::Batch;
 use outbox_core::transport::Outcome;
-use outbox_nats::NatsTransport;
+use outbox_nats::{NatsConfig, NatsTransport};
 use testkit::Proxy;
 
-use crate::rig::{Relayed, Rig, SOON, numbers, publish};
+use crate::rig::{Record, Relayed, Rig, SOON, numbers, publish};
 
 fn atomic() -> Config {
     Config { allow_atomic_publish: true, ..Config::default() }
@@ -24,7 +27,7 @@ async fn a_full_stream_is_waited_for() {
         let fill = numbers(&rig.topic("other"), 0..5);
         // One after the other: with the key in common they may not be under way together.
         for n in 0..fill.len() {
-            let one = outbox_core::Batch::from_slots(vec![fill.slot(n)]);
+            let one = Batch::from_slots(vec![fill.slot(n)]);
             assert_eq!(publish(&rig.transport(), &one, SOON).await, [Outcome::Delivered]);
         }
         relayed.commit(&topic, 20);
@@ -86,7 +89,7 @@ async fn connections_that_are_cut_while_a_relay_works_cost_nothing() {
     for atomic in [false, true] {
         let rig = Rig::own(self::atomic()).await;
         let proxy = Proxy::start(format!("127.0.0.1:{}", rig.nats.port())).await.expect("a free port");
-        let config = outbox_nats::NatsConfig::new(rig.nats.url_by(proxy.addr().port()));
+        let config = NatsConfig::new(rig.nats.url_by(proxy.addr().port()));
         let config = config.ack_timeout(Duration::from_secs(1)).atomic_batches(atomic);
         let topic = rig.topic("cut");
         let mut relayed = Relayed::start(config);
@@ -105,7 +108,7 @@ async fn connections_that_are_cut_while_a_relay_works_cost_nothing() {
 async fn a_lost_acknowledgement_is_unknown_and_the_second_copy_is_dropped() {
     let rig = Rig::own(Config::default()).await;
     let proxy = Proxy::start(format!("127.0.0.1:{}", rig.nats.port())).await.expect("a free port");
-    let by_proxy = outbox_nats::NatsConfig::new(rig.nats.url_by(proxy.addr().port()));
+    let by_proxy = NatsConfig::new(rig.nats.url_by(proxy.addr().port()));
     let transport = NatsTransport::connect(by_proxy.ack_timeout(Duration::from_millis(500))).expect("valid settings");
     let topic = rig.topic("lost");
     assert_eq!(publish(&transport, &numbers(&topic, 0..1), SOON).await, [Outcome::Delivered]);
@@ -116,7 +119,7 @@ async fn a_lost_acknowledgement_is_unknown_and_the_second_copy_is_dropped() {
     // By another client: the first one has nothing left to say.
     assert_eq!(publish(&transport, &numbers(&topic, 1..2), SOON).await, [Outcome::Delivered]);
     assert_eq!(publish(&transport, &numbers(&topic, 2..3), SOON).await, [Outcome::Delivered]);
-    let texts: Vec<String> = rig.stored().await.iter().map(super::rig::Record::text).collect();
+    let texts: Vec<String> = rig.stored().await.iter().map(Record::text).collect();
     assert_eq!(texts, ["0", "1", "2"]);
 }
 
@@ -133,7 +136,7 @@ async fn what_was_given_up_while_the_server_was_away_never_arrives() {
     }
     rig.nats.start().await;
     assert_eq!(publish(&transport, &numbers(&topic, 50..51), SOON).await, [Outcome::Delivered]);
-    let texts: Vec<String> = rig.stored().await.iter().map(super::rig::Record::text).collect();
+    let texts: Vec<String> = rig.stored().await.iter().map(Record::text).collect();
     assert_eq!(texts, ["0", "50"], "a client that connects again would have sent it");
 }
 
@@ -141,10 +144,10 @@ async fn what_was_given_up_while_the_server_was_away_never_arrives() {
 async fn a_client_of_the_application_is_made_anew_when_it_fails() {
     let rig = Rig::own(Config::default()).await;
     let url = rig.nats.url().to_owned();
-    let made = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let made = Arc::new(AtomicUsize::new(0));
     let counted = made.clone();
-    let config = outbox_nats::NatsConfig::from_connector(move || {
-        counted.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+    let config = NatsConfig::from_connector(move || {
+        counted.fetch_add(1, Ordering::AcqRel);
         async_nats::connect(url.clone())
     });
     let topic = rig.topic("own");
@@ -155,6 +158,6 @@ async fn a_client_of_the_application_is_made_anew_when_it_fails() {
         rig.nats.restart().await;
     }
     relayed.delivered(u64::MAX >> 1).await;
-    assert!(made.load(std::sync::atomic::Ordering::Acquire) >= 2);
+    assert!(made.load(Ordering::Acquire) >= 2);
     relayed.end(&rig).await;
 }

@@ -8,8 +8,8 @@ import nats
 
 
 def text(value):
-    """nats-py reads headers as ASCII; what is more comes as surrogates."""
-    return value.encode("ascii", "surrogateescape").decode("utf-8") if value is not None else None
+    """Some versions of nats-py read headers as ASCII; what is more comes as surrogates then."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8") if value is not None else None
 
 
 async def main():

@@ -17,6 +17,7 @@ const CLIENTS: &[&str] = &[
     "lapin",
     "async-nats",
     "aws-sdk-sns",
+    "aws-config",
 ];
 
 /// Checks that `outbox` alone depends on no client.
