@@ -10,23 +10,6 @@ use outbox_kafka::{KafkaConfig, KafkaTransport};
 use relayed::Relayed;
 use testkit::{Kafka, Proxy, free_port};
 
-/// The alarm of `min.insync.replicas`: a broker that is there, answers, and stores nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn too_few_replicas_cost_nothing_but_time() {
-    let kafka = Kafka::shared().await;
-    let topic = kafka.topic_with("isr", 2, &[("min.insync.replicas", "2")]).await;
-    let mut relayed = Relayed::start(&kafka);
-    relayed.commit(&topic, 100, 100);
-    relayed.tried(4).await;
-    assert_eq!((relayed.stats().delivered, relayed.stats().outages), (0, 1));
-    relayed.assert_nothing_was_given_up(0);
-    kafka.alter(&topic, &[("min.insync.replicas", "1")]).await;
-    relayed.delivered().await;
-    relayed.assert_nothing_was_given_up(0);
-    // The broker refuses before it stores.
-    relayed.end(&kafka, &topic, 0).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_killed_and_started_again_loses_nothing() {
     let kafka = Kafka::own().await;
@@ -87,14 +70,12 @@ async fn hostile_messages_become_dead_letters_alone_and_say_why() {
         (base(0).payload(vec![b'x'; 2 << 20]), "payload"),
         (Message::new("a b\r\n", "order.created").key("bad-1").text("bad"), "topic"),
         (base(2).header("a\0b", "v"), "NUL"),
+        (base(3).header("a\r\nb", "v"), "CR"),
+        (base(4).header("a", "v\r\nx: y"), "CR"),
+        (base(5).header(&long, "v"), "header name"),
     ];
-    // Odd, and legal: bytes are bytes.
-    let odd = [
-        base(10).header("a\r\nb", "v\r\nx: y"),
-        base(11).header(&long, "v\0w"),
-        base(12).payload(Vec::new()),
-        Message::new(&topic, "order.created").text("without a key"),
-    ];
+    // Odd, and legal.
+    let odd = [base(12).payload(Vec::new()), Message::new(&topic, "order.created").text("without a key")];
     let (store, mut refused, mut expected) = (MemoryStore::new(), Vec::new(), Vec::new());
     let mut tx = store.begin();
     for (n, (message, word)) in bad.into_iter().enumerate() {
@@ -120,7 +101,7 @@ async fn hostile_messages_become_dead_letters_alone_and_say_why() {
         assert!(dead.iter().any(|why| why.contains(word)), "{word}: {dead:?}");
     }
     let records = kafka.consume(&topic).await;
-    assert_eq!(records.iter().filter(|r| r.text() == "good").count(), 3);
+    assert_eq!(records.iter().filter(|r| r.text() == "good").count(), 6);
     for m in sent {
         let record = records.iter().find(|r| r.header("message-id") == Some(&m.id.to_string())).expect("it is stored");
         assert_eq!((record.key(), &record.payload[..]), (m.key.as_deref(), &m.payload[..]));
