@@ -138,6 +138,11 @@ impl Link {
         Ok(Leased { link: self.clone(), channel, sending: false, given_back: false })
     }
 
+    /// Closes the channels with nothing under way.
+    pub(crate) fn forget_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// An orderly end.
     async fn close(&self) {
         if !self.is_blocked() {

@@ -3,20 +3,19 @@
 //! lapin hands a returned message out with whichever confirm completes next, and may complete them in any order. So
 //! which message was returned is known by its id only, and which was not only when every confirm is in.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use lapin::message::BasicReturnMessage;
+use futures_util::FutureExt;
 use lapin::{Confirmation, Error, PublisherConfirm};
 use outbox_core::Outcomes;
 
 use crate::error::telling;
 use crate::wire::Wired;
 
-/// One message on its way: its place in the batch, what identifies its return, and its confirm.
-pub(crate) struct Sent {
-    pub(crate) index: usize,
-    pub(crate) id: String,
-    pub(crate) topic: String,
+/// One message on its way: its place in the batch, the id and topic by which its return is known, and its confirm.
+struct Sent {
+    index: usize,
+    name: (String, String),
     confirm: Confirm,
 }
 
@@ -32,7 +31,8 @@ enum Confirm {
 #[derive(Default)]
 pub(crate) struct Confirms {
     sent: Vec<Sent>,
-    returned: Vec<BasicReturnMessage>,
+    /// Id and topic of what came back, and why.
+    returned: HashMap<(String, String), String>,
     error: Option<Error>,
 }
 
@@ -46,7 +46,7 @@ impl Confirms {
                 Confirm::Failed
             }
         };
-        self.sent.push(Sent { index, id: wired.id, topic: wired.routing_key.into(), confirm });
+        self.sent.push(Sent { index, name: (wired.id, wired.routing_key.into()), confirm });
     }
 
     /// Waits for all of them. May be dropped, and called again.
@@ -60,7 +60,6 @@ impl Confirms {
 
     /// Takes in what is there already.
     pub(crate) fn look(&mut self) {
-        use futures_util::FutureExt;
         for i in 0..self.sent.len() {
             let Confirm::Waiting(confirm) = &mut self.sent[i].confirm else { continue };
             if let Some(confirmed) = confirm.now_or_never() {
@@ -81,7 +80,11 @@ impl Confirms {
             }
         };
         self.sent[i].confirm = confirm;
-        self.returned.extend(returned);
+        self.returned.extend(returned.map(|message| {
+            let id = message.delivery.properties.message_id().as_ref().map(ToString::to_string);
+            let why = format!("{} {}", message.reply_code, message.reply_text);
+            ((id.unwrap_or_default(), message.delivery.routing_key.into()), why)
+        }));
     }
 
     fn failed(&mut self, e: Error) {
@@ -103,35 +106,75 @@ impl Confirms {
     /// As long as no message was returned, an acknowledgement is one. Otherwise a return that belongs to it may still
     /// wait for another confirm, so that acknowledgements count when all confirms are in.
     pub(crate) fn say(self, out: &Outcomes) -> Vec<usize> {
-        let mut returned = HashSet::new();
-        let mut strange = false;
-        for message in &self.returned {
-            match message.delivery.properties.message_id() {
-                Some(id) => _ = returned.insert((id.as_str(), message.delivery.routing_key.as_str())),
-                None => strange = true,
-            }
-        }
-        let known = |s: &&Sent| returned.contains(&(s.id.as_str(), s.topic.as_str()));
+        let mut returned = self.returned.clone();
+        self.sent.iter().for_each(|s| _ = returned.remove(&s.name));
         // Of a return that is none of these messages nobody knows whose it is.
-        strange |=
-            returned.len() > self.sent.iter().filter(known).map(|s| (&s.id, &s.topic)).collect::<HashSet<_>>().len();
-        let trusted = self.returned.is_empty() || (self.is_complete() && !strange);
-        let reason = |s: &Sent| {
-            let message = self.returned.iter().find(|m| m.delivery.routing_key.as_str() == s.topic);
-            message.map_or(String::new(), |m| format!(" ({} {})", m.reply_code, m.reply_text))
-        };
+        let trusted = self.returned.is_empty() || (self.is_complete() && returned.is_empty());
         let mut unknown = Vec::new();
         for s in &self.sent {
-            match s.confirm {
-                Confirm::Acked | Confirm::Nacked if known(&s) => out.destination(
-                    s.index,
-                    format!("no queue takes the topic {:?}{}: declare it, or bind one", s.topic, reason(s)),
-                ),
-                Confirm::Acked if trusted => out.delivered(s.index),
-                Confirm::Nacked => out.unknown(s.index, "the broker could not store it (basic.nack)"),
+            match (&s.confirm, self.returned.get(&s.name)) {
+                (Confirm::Acked | Confirm::Nacked, Some(why)) => {
+                    let topic = &s.name.1;
+                    out.destination(
+                        s.index,
+                        format!("no queue takes the topic {topic:?} ({why}): declare or bind one"),
+                    );
+                }
+                (Confirm::Acked, None) if trusted => out.delivered(s.index),
+                (Confirm::Nacked, None) => out.unknown(s.index, "the broker could not store it (basic.nack)"),
                 _ => unknown.push(s.index),
             }
         }
         unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outbox_core::transport::Outcome;
+
+    use super::*;
+
+    fn name(n: usize) -> (String, String) {
+        (n.to_string(), "orders".into())
+    }
+
+    /// What is said of these messages, where these were returned.
+    fn said(confirms: Vec<Confirm>, returned: &[usize]) -> (Vec<Outcome>, Vec<usize>) {
+        let out = Outcomes::new(confirms.len());
+        let sent = confirms.into_iter().enumerate().map(|(index, confirm)| Sent { index, name: name(index), confirm });
+        let returned = returned.iter().map(|n| (name(*n), "312 NO_ROUTE".into())).collect();
+        let unknown = Confirms { sent: sent.collect(), returned, error: None }.say(&out);
+        ((0..out.len()).map(|i| out.get(i)).collect(), unknown)
+    }
+
+    use Confirm::{Acked, Failed, Nacked};
+
+    #[test]
+    fn a_return_is_its_own_messages_only() {
+        let (said, unknown) = said(vec![Acked, Acked, Acked], &[1]);
+        assert!(matches!(&said[1], Outcome::Destination(why) if why.contains("orders") && why.contains("312")));
+        assert_eq!((&said[0], &said[2]), (&Outcome::Delivered, &Outcome::Delivered));
+        assert_eq!(unknown, Vec::<usize>::new());
+    }
+
+    #[test]
+    fn an_acknowledgement_counts_at_once_where_nothing_was_returned() {
+        let (said, unknown) = said(vec![Acked, Failed, Nacked], &[]);
+        assert_eq!((&said[0], unknown), (&Outcome::Delivered, vec![1]));
+        assert!(matches!(&said[2], Outcome::Unknown(Some(why)) if why.contains("nack")));
+    }
+
+    #[test]
+    fn while_confirms_are_missing_a_return_may_still_wait_for_one() {
+        let (said, unknown) = said(vec![Acked, Acked, Failed], &[0]);
+        assert!(matches!(&said[0], Outcome::Destination(_)));
+        assert_eq!((&said[1], unknown), (&Outcome::Unknown(None), vec![1, 2]));
+    }
+
+    #[test]
+    fn a_return_that_nobody_knows_leaves_every_acknowledgement_in_doubt() {
+        let (said, unknown) = said(vec![Acked, Acked], &[7]);
+        assert_eq!((said, unknown), (vec![Outcome::Unknown(None); 2], vec![0, 1]));
     }
 }

@@ -138,6 +138,8 @@ impl Handover<'_> {
             }
         };
         if ended.is_err() {
+            // The next publish opens a channel, and so learns whether there is anyone.
+            link.forget_idle();
             confirms.look();
             confirms.say(self.out);
             return self.over(&left, format!("the broker did not confirm it within {:?}", self.within()));

@@ -1,7 +1,7 @@
 //! Layers around a transport: time limits, rates, tracing, paced catch-up.
 //!
-//! They are [`tower_layer::Layer`]s, so they compose as users of tower expect, and `tower::ServiceBuilder` takes them as
-//! it takes its own. [`TransportExt::layer`] does without tower: a chain in which each layer goes around what stands
+//! They are [`tower_layer::Layer`]s, so they compose as users of tower expect, and `tower::ServiceBuilder` takes them
+//! as it takes its own. [`TransportExt::layer`] does without tower: a chain in which each layer goes around what stands
 //! before it, so that **the last one is the outermost**.
 //!
 //! ```
@@ -62,8 +62,8 @@
 //! # Order
 //! A layer keeps the contract of [`Transport`], whatever it is around: it declares what the inner transport declares,
 //! and publishes reach that in the order of their first polls. Around a [`Gapless`](crate::KeyOrder::Gapless) transport
-//! it also keeps `ORDER-3` for what waits in the layer itself: when a publish fails or is dropped, what was first polled
-//! behind it is not handed over before all that were under way have ended.
+//! it also keeps `ORDER-3` for what waits in the layer itself: when a publish fails or is dropped, what was first
+//! polled behind it is not handed over before all that were under way have ended.
 //!
 //! # How long a publish may wait
 //! The relay drops a publish at its deadline (default 10 s), and one of which nothing was stored is an outage to it:
@@ -87,8 +87,8 @@ pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use timeout::{Timeout, TimeoutLayer};
 pub use trace::{Trace, TraceLayer};
 
-/// What puts something around a transport: of the crate `tower-layer`, re-exported so that a layer of one's own needs no
-/// dependency.
+/// What puts something around a transport: of the crate `tower-layer`, re-exported so that a layer of one's own needs
+/// no dependency.
 pub use tower_layer::Layer;
 
 use crate::Transport;

@@ -23,9 +23,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// One client of async-nats, until it is thrown away.
 ///
-/// The client's own tasks run on a runtime of its own, with one thread. It ends with the client, and with it all that the
-/// client still holds: left to itself, a client that lost its connection connects again, for ever, and then sends what
-/// was given up meanwhile.
+/// The client's own tasks run on a runtime of its own, with one thread. It ends with the client, and with it all that
+/// the client still holds: left to itself, a client that lost its connection connects again, for ever, and then sends
+/// what was given up meanwhile.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) confirmations: Arc<Confirmations>,

@@ -83,8 +83,8 @@ impl Confirmations {
         self.open().publishes.is_empty()
     }
 
-    /// Something of this topic was not stored. Until every publish has ended that is under way now, nothing more is sent to
-    /// it: what was not stored would come behind.
+    /// Something of this topic was not stored. Until every publish has ended that is under way now, nothing more is
+    /// sent to it: what was not stored would come behind.
     pub(crate) fn close_topic(&self, topic: &str) {
         let mut open = self.open();
         let last = open.next;

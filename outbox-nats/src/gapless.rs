@@ -152,9 +152,9 @@ impl Publish<'_> {
             let nats = &self.connected.nats;
             let sent = if n == count {
                 headers.insert("Nats-Batch-Commit", "1");
-                nats.publish_with_reply_and_headers(subject, reply.clone(), headers, payload).await
+                self.taken(nats.publish_with_reply_and_headers(subject, reply.clone(), headers, payload)).await?
             } else {
-                nats.publish_with_headers(subject, headers, payload).await
+                self.taken(nats.publish_with_headers(subject, headers, payload)).await?
             };
             sent.map_err(|e| self.died(&e))?;
         }

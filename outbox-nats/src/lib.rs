@@ -41,8 +41,8 @@
 //! # What is durable
 //! What the stream is: `storage: file`, on three replicas (R3). A server writes to disk at once, but syncs every two
 //! minutes by default: a crash of the machine, not of the server, loses what was acknowledged since. With one replica
-//! set `sync_interval: always`. [`check`](outbox_core::Transport::check) finds streams in memory, those that drop unread
-//! messages, and more.
+//! set `sync_interval: always`. [`check`](outbox_core::Transport::check) finds streams in memory, those that drop
+//! unread messages, and more.
 //!
 //! [`KeyOrder::OneInFlight`]: outbox_core::KeyOrder::OneInFlight
 //! [`KeyOrder::Gapless`]: outbox_core::KeyOrder::Gapless

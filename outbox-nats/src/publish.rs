@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use async_nats::client::PublishErrorKind;
 use futures_util::future::join_all;
 use outbox_core::{Batch, InvalidMessage, Outcomes};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::client::Connected;
 use crate::config::Settings;
@@ -72,8 +72,8 @@ impl Publish<'_> {
         let Outgoing { subject, headers, payload } = outgoing;
         let reply = self.reply(index);
         self.waiting.sending(index);
-        let sent = self.connected.nats.publish_with_reply_and_headers(subject, reply, headers, payload).await;
-        let Err(e) = sent else { return Ok(()) };
+        let sent = self.connected.nats.publish_with_reply_and_headers(subject, reply, headers, payload);
+        let Err(e) = self.taken(sent).await? else { return Ok(()) };
         match e.kind() {
             PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::InvalidSubject => {
                 self.out.reject(index, chain(&e));
@@ -87,8 +87,21 @@ impl Publish<'_> {
     /// Waits until so many more may be under way.
     pub(crate) async fn room(&self, messages: usize) -> Result<(), Died> {
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
-        self.confirmations.room.acquire_many(messages).await.map_err(|_| Died)?.forget();
+        let room = self.taken(self.confirmations.room.acquire_many(messages)).await?;
+        room.map_err(|_| Died)?.forget();
         Ok(())
+    }
+
+    /// Waits for the client to take something, but not for ever.
+    ///
+    /// # Errors
+    /// When it takes nothing: nobody reads at the other end of its connection.
+    pub(crate) async fn taken<T>(&self, taking: impl Future<Output = T>) -> Result<T, Died> {
+        let within = self.settings.ack_timeout;
+        timeout(within, taking).await.map_err(|_| {
+            self.confirmations.die(format!("NATS has taken nothing within {within:?}"));
+            Died
+        })
     }
 
     /// Where the acknowledgement of a message goes.
@@ -110,8 +123,8 @@ impl Publish<'_> {
         }
     }
 
-    /// Waits until every message that was sent was answered, as long as answers come. Gives what was to be stored at once,
-    /// and was not.
+    /// Waits until every message that was sent was answered, as long as answers come. Gives what was to be stored at
+    /// once, and was not.
     pub(crate) async fn answered(&self) -> Vec<usize> {
         let mut singly = Vec::new();
         let mut left = self.waiting.unanswered();

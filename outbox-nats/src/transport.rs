@@ -1,3 +1,17 @@
+//! # Why the order of a key holds with `OneInFlight`
+//! - The next message of a key is handed over when the one before was acknowledged, so its first copy is stored by
+//!   then. What is left of it anywhere is a further copy: a duplicate, which the stream drops within its window.
+//! - A message that was given up and is sent again by the same client goes behind its first copy on one connection, and
+//!   so does everything that comes after it.
+//! - A client that lost its connection, takes nothing more or is not answered ends with all that it holds (see
+//!   `Client`). What it had put on the wire may still arrive, as it was sent, and nothing else: so a message that was
+//!   declared dead after it waited out the publish deadline comes late only where the server itself had stood still for
+//!   longer.
+//! - Nothing rests on the client connecting again: it drops what it had written and keeps what it had not, so later
+//!   messages would pass earlier ones.
+//!
+//! With `Gapless`, see `gapless.rs`.
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,8 +61,8 @@ impl NatsTransport {
         })
     }
 
-    /// The client to use now: a new one in place of one that died. With `Gapless` only when all publishes of that one have
-    /// ended: until then nobody knows yet what it has not stored, and nothing may come in front of that.
+    /// The client to use now: a new one in place of one that died. With `Gapless` only when all publishes of that one
+    /// have ended: until then nobody knows yet what it has not stored, and nothing may come in front of that.
     fn client(&self) -> Result<Arc<Client>, String> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.closed {
@@ -67,9 +81,9 @@ impl NatsTransport {
     }
 }
 
-/// A publish that is dropped before its end. What it sent is before everything that the same client sends later, so with
-/// `OneInFlight` the client can be used further, if it is alive. With `Gapless` it takes the client with it: what was
-/// decided on behind it must not be stored in front of what it has not sent.
+/// A publish that is dropped before its end. What it sent is before everything that the same client sends later, so
+/// with `OneInFlight` the client can be used further, if it is alive. With `Gapless` it takes the client with it: what
+/// was decided on behind it must not be stored in front of what it has not sent.
 struct Guard {
     gapless: bool,
     client: Arc<Client>,

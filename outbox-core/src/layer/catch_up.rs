@@ -15,18 +15,18 @@ use crate::{Batch, Outcomes, Transport};
 /// all transports made by this layer and its clones, and fresh ones are not held up by it. So a lane that catches up
 /// leaves the broker to the fresh messages of the others.
 ///
-/// Around a `OneInFlight` transport the fresh messages of a batch are handed over at once, beside its old ones. Around a
-/// [`Gapless`](crate::KeyOrder::Gapless) one a batch stays whole and in its place, so a fresh message waits for old ones
-/// before it.
+/// Around a `OneInFlight` transport the fresh messages of a batch are handed over at once, beside its old ones. Around
+/// a [`Gapless`](crate::KeyOrder::Gapless) one a batch stays whole and in its place, so a fresh message waits for old
+/// ones before it.
 ///
 /// A [`ConcurrencyLimitLayer`](super::ConcurrencyLimitLayer) belongs inside of it: around it, what waits for its pace
 /// would keep the fresh messages out.
 ///
 /// # Bounds
 /// No publish waits longer than half the [deadline](Self::deadline) from its first poll: then it goes in any case. So
-/// catching up never looks like an outage, and costs no attempts. The pace is kept where what is under way together fits
-/// into that time: from `8 * batch / (deadline / 2)` messages a second on, which is 800 with the relay's defaults. For
-/// a slower pace set a smaller [`batch`](crate::RelayBuilder::batch): for 100 a second one of 60.
+/// catching up never looks like an outage, and costs no attempts. The pace is kept where what is under way together
+/// fits into that time: from `8 * batch / (deadline / 2)` messages a second on, which is 800 with the relay's defaults.
+/// For a slower pace set a smaller [`batch`](crate::RelayBuilder::batch): for 100 a second one of 60.
 ///
 /// Whether a message is old is told by the clock of this process and the time at which the database stored it: `fresh`
 /// should be above what these clocks differ by.

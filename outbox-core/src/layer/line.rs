@@ -63,8 +63,10 @@ impl Line {
             let _admitted = unconstrained(admitted).await;
             return inner.publish(batch, out).await;
         }
+        // Given back when the place was judged: whoever is let in next sees that.
+        let (_admitted, turn);
         let mut place = self.enter(&batch, out);
-        let (_admitted, turn) = select! {
+        (_admitted, turn) = select! {
             biased;
             () = place.lost() => return,
             both = unconstrained(join(admitted, self.turn.lock())) => both,
