@@ -62,8 +62,8 @@ pub(crate) struct Settings {
 impl AmqpConfig {
     /// `url`: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. A vhost is percent-encoded; none is `/`.
     /// Parameters: `heartbeat` (seconds, default here 10), `connection_timeout` (milliseconds, default here 5,000),
-    /// `frame_max` (bytes, default here 131,072), `channel_max`, `auth_mechanism` (`external` takes the user from the client's certificate). The URL
-    /// is never printed.
+    /// `frame_max` (bytes, default here 131,072), `channel_max`, `auth_mechanism` (`external` takes the user from the
+    /// client's certificate). The URL is never printed.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -170,8 +170,8 @@ impl AmqpConfig {
         Ok(Settings {
             uri,
             exchange,
+            limits: self.limits.max_payload(self.format.max_payload(self.limits.payload)),
             format: self.format,
-            limits: self.limits,
             tls: self.tls,
             name: self.name,
             deadline: self.deadline,

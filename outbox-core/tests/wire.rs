@@ -175,8 +175,8 @@ fn the_example_of_structured_mode_in_kafka() {
     let format = WireFormat::cloud_events_structured("/mycontext/subcontext");
     let encoded = try_encode(&m, BINDING_TIME, &format, &KAFKA).expect("it has a form");
     let expected = json!({
-        "specversion": "1.0", "type": "com.example.someevent", "source": "/mycontext/subcontext", "id": m.id.to_string(),
-        "time": "2018-04-05T03:56:24.000000Z", "datacontenttype": "application/xml", "data": "<a>ä</a>",
+        "specversion": "1.0", "type": "com.example.someevent", "source": "/mycontext/subcontext",
+        "id": m.id.to_string(), "time": "2018-04-05T03:56:24.000000Z", "datacontenttype": "application/xml", "data": "<a>ä</a>",
     });
     assert_eq!(json(&encoded), expected);
     let content_type = encoded.content_type.unwrap_or_default();
@@ -365,4 +365,25 @@ fn the_raw_format_is_as_it_was() {
     let expected = BTreeMap::from([("message-id", id.as_str()), ("event-type", "e"), (MESSAGE_KEY, "k"), ("x", "1")]);
     assert_eq!(map(&encoded), expected);
     assert_eq!(encoded.content_type.as_deref(), Some("a/b"));
+}
+
+#[test]
+fn a_payload_within_the_limit_makes_no_longer_body_but_for_its_attributes() {
+    let format = WireFormat::cloud_events_structured("/a");
+    let most = format.max_payload(40_000);
+    assert_eq!((most, WireFormat::raw().max_payload(40_000)), (30_000, 40_000));
+    for (content_type, payload) in [
+        (None, vec![0xff; most]),
+        (Some("text/plain"), vec![b'a'; most]),
+        (Some("text/plain"), vec![1; most]),
+        (Some("text/plain"), vec![b'"'; most]),
+    ] {
+        let m = Message::new("t", "e").payload(payload);
+        let m = match content_type {
+            Some(content_type) => m.content_type(content_type),
+            None => m,
+        };
+        let body = structured(&m).payload.len();
+        assert!(body < 40_000 + 300, "{content_type:?}: {body}");
+    }
 }

@@ -117,7 +117,7 @@ impl KafkaConfig {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        self.limits
+        self.limits.max_payload(self.format.max_payload(self.limits.payload))
     }
 
     pub(crate) fn wire_format(&self) -> &WireFormat {

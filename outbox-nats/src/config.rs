@@ -70,9 +70,9 @@ pub(crate) struct Settings {
 }
 
 impl NatsConfig {
-    /// `urls`: some of the servers, as `nats://host:4222` or `tls://host:4222`, with commas between. A user and password
-    /// (`nats://user:password@host`) or a token (`nats://token@host`) may stand in them, percent-encoded; they are
-    /// never printed.
+    /// `urls`: some of the servers, as `nats://host:4222` or `tls://host:4222`, with commas between. A user and
+    /// password (`nats://user:password@host`) or a token (`nats://token@host`) may stand in them, percent-encoded; they
+    /// are never printed.
     pub fn new(urls: impl Into<String>) -> Self {
         let mut limits = Limits::DEFAULT.max_payload(DEFAULT_PAYLOAD);
         limits.headers = HEADERS;
@@ -175,8 +175,8 @@ impl NatsConfig {
         self
     }
 
-    /// The largest payload in bytes. Default 980,000; the server's `max_payload` has to allow it and 68,576 more, and so
-    /// has the stream's `max_msg_size` where there is one.
+    /// The largest payload in bytes. Default 980,000; the server's `max_payload` has to allow it and 68,576 more, and
+    /// so has the stream's `max_msg_size` where there is one.
     #[must_use]
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.limits = self.limits.max_payload(bytes);
@@ -236,7 +236,8 @@ impl NatsConfig {
 
     pub(crate) fn capabilities(&self) -> TransportCapabilities {
         let order = if self.atomic_batches { KeyOrder::Gapless } else { KeyOrder::OneInFlight };
-        TransportCapabilities::new().key_order(order).limits(self.limits).dedup_window(self.dedup_window)
+        let limits = self.limits.max_payload(self.wire.format.max_payload(self.limits.payload));
+        TransportCapabilities::new().key_order(order).limits(limits).dedup_window(self.dedup_window)
     }
 
     /// Checks everything that can be checked without a server.

@@ -5,7 +5,8 @@ use async_nats::{HeaderMap, Subject};
 use outbox_core::wire::{Binding, CONTENT_TYPE, MESSAGE_ID, WireFormat};
 use outbox_core::{Bytes, InvalidMessage, MessageRef};
 
-const BINDING: Binding = Binding::new("ce-").key_in_header();
+/// By the protocol binding of CloudEvents for NATS.
+const BINDING: Binding = Binding::new("ce-").key_in_header().percent_encoded().content_type_as_attribute();
 
 /// A message as it is handed to the client.
 #[derive(Debug)]

@@ -151,7 +151,7 @@ impl SnsConfig {
 
     /// What a message may be, every part at its bound at once.
     pub(crate) fn limits(&self) -> Limits {
-        let mut limits = Limits::DEFAULT.max_payload(self.max_payload);
+        let mut limits = Limits::DEFAULT.max_payload(self.format.max_payload(self.max_payload));
         limits.headers = 8 << 10;
         // SNS: 256 with the ending.
         limits.topic = if self.fifo { 251 } else { 255 };

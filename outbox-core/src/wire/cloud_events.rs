@@ -124,7 +124,7 @@ impl<'a> Event<'a> {
         }
         let payload = self.message.payload();
         match (content(self.content_type), std::str::from_utf8(payload)) {
-            (Content::Text, Ok(text)) => object.serialize_entry("data", text)?,
+            (Content::Text, Ok(text)) if is_short_in_json(text) => object.serialize_entry("data", text)?,
             _ if payload.is_empty() => {}
             (Content::Json, Ok(text)) => object.serialize_entry("data", serde_json::from_str::<&RawValue>(text)?)?,
             (Content::Json, Err(e)) => return Err(serde_json::Error::custom(e)),
@@ -146,6 +146,16 @@ fn content(content_type: Option<&str>) -> Content {
     } else {
         Content::Bytes
     }
+}
+
+/// Whether a JSON string of it is no longer than base64 would be, or not by much. A control character takes six bytes.
+fn is_short_in_json(text: &str) -> bool {
+    let more = text.bytes().map(|b| match b {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 1,
+        0..0x20 => 5,
+        _ => 0,
+    });
+    more.sum::<usize>() <= (text.len() / 3).max(100)
 }
 
 /// What the type `String` of CloudEvents may be, and not empty.

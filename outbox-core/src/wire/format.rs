@@ -63,8 +63,8 @@ impl WireFormat {
     /// A header of the message whose name is a legal one for an attribute (`a-z`, `0-9`) **becomes that attribute**:
     /// `subject`, `dataschema` (a URI), or an extension of one's own. All others stay headers as they are, and so do
     /// those that are named like an attribute of the table, are empty, or have control characters. `traceparent` and
-    /// `tracestate` are both: the extension of CloudEvents, and the header that tracing looks for. A header that already
-    /// has the binding's prefix, or is `content-type`, is left out.
+    /// `tracestate` are both: the extension of CloudEvents, and the header that tracing looks for. A header that
+    /// already has the binding's prefix, or is `content-type`, is left out.
     ///
     /// ```
     /// use outbox_core::wire::WireFormat;
@@ -81,8 +81,9 @@ impl WireFormat {
     /// `application/cloudevents+json`. Attributes and headers as in [binary mode](Self::cloud_events_binary).
     ///
     /// By the content type, the payload is in `data` as JSON, byte for byte (`*/json`, `*/*+json`); in `data` as text
-    /// (`text/*`, `*/xml`, `*/*+xml`, where it is UTF-8); or in `data_base64`, as is one without content type. An empty
-    /// payload that is no text is no data at all. So the body may be larger than the payload by a third and more.
+    /// (`text/*`, `*/xml`, `*/*+xml`, where it is UTF-8 and not longer that way); or in `data_base64`, as is one without
+    /// content type. An empty payload that is no text is no data at all. So the body may be a third larger than the payload,
+    /// beside the attributes; see [`max_payload`](Self::max_payload).
     pub fn cloud_events_structured(source: impl Into<String>) -> Self {
         Self(Kind::Structured(source.into().into()))
     }
@@ -90,6 +91,15 @@ impl WireFormat {
     /// Whether this is the [raw](Self::raw) format.
     pub const fn is_raw(&self) -> bool {
         matches!(self.0, Kind::Raw)
+    }
+
+    /// The largest payload, in bytes, of which a body of this length can be made. In structured mode three quarters of it:
+    /// a payload may have to be base64. A transport declares its limit by it.
+    pub fn max_payload(&self, body: usize) -> usize {
+        match self.0 {
+            Kind::Raw | Kind::Binary(_) => body,
+            Kind::Structured(_) => body / 4 * 3,
+        }
     }
 
     /// Whether it can work. A transport asks when it is made.
