@@ -3,53 +3,15 @@
 use std::time::Duration;
 
 use outbox_core::transport::Outcome;
-use outbox_core::{Batch, BatchBuilder, Outcomes, Row, Transport};
+use outbox_core::wire::WireFormat;
+use outbox_core::{Batch, Transport};
 use outbox_kafka::{KafkaConfig, KafkaTransport};
-use testkit::{Kafka, KafkaRecord, Proxy, free_port};
+use testkit::{CloudEvent, Kafka, KafkaRecord, Proxy, Sample, batch, free_port, numbers, publish};
 
 const SOON: Duration = Duration::from_secs(30);
 
-struct Sample<'a> {
-    topic: &'a str,
-    key: Option<&'a str>,
-    payload: Vec<u8>,
-    headers: Option<&'a str>,
-}
-
-fn batch(first: i64, samples: &[Sample<'_>]) -> Batch {
-    let mut batch = BatchBuilder::new();
-    for (seq, s) in (first..).zip(samples) {
-        batch.push(&Row {
-            seq,
-            id: seq as u128,
-            created_at: 0,
-            topic: s.topic,
-            key: s.key,
-            event_type: "order.created",
-            payload: &s.payload,
-            content_type: Some("text/plain"),
-            headers: s.headers,
-        });
-    }
-    batch.finish()
-}
-
-/// Numbered payloads under one key.
-fn numbers(topic: &str, range: std::ops::Range<i64>) -> Batch {
-    let sample = |n: i64| Sample { topic, key: Some("k"), payload: n.to_string().into_bytes(), headers: None };
-    batch(range.start, &range.map(sample).collect::<Vec<_>>())
-}
-
 fn connect(bootstrap: &str) -> KafkaTransport {
     KafkaTransport::connect(KafkaConfig::new(bootstrap)).expect("valid settings")
-}
-
-/// Publishes as the relay does: within a deadline, after which the future is dropped and the outcomes are closed.
-async fn publish(transport: &KafkaTransport, batch: &Batch, deadline: Duration) -> Vec<Outcome> {
-    let out = Outcomes::new(batch.len());
-    _ = tokio::time::timeout(deadline, transport.publish(batch.clone(), &out)).await;
-    out.close();
-    (0..out.len()).map(|i| out.get(i)).collect()
 }
 
 fn texts(records: &[KafkaRecord]) -> Vec<&str> {
@@ -61,18 +23,19 @@ async fn what_is_acknowledged_is_stored_as_it_was_sent() {
     let kafka = Kafka::shared().await;
     let topic = kafka.topic("sent", 3).await;
     let sent = [
-        Sample { topic: &topic, key: Some("ключ"), payload: vec![0, 255, 7], headers: Some(r#"{"trace":"ü"}"#) },
-        Sample { topic: &topic, key: None, payload: Vec::new(), headers: None },
+        Sample::new(&topic).key("ключ").payload([0, 255, 7]).headers(r#"{"trace":"ü"}"#),
+        Sample::new(&topic).payload([]),
         // A header with the name of one of ours does not replace it.
-        Sample { topic: &topic, key: Some("k"), payload: b"x".to_vec(), headers: Some(r#"{"message-id":"no"}"#) },
+        Sample::new(&topic).key("k").headers(r#"{"message-id":"no"}"#),
     ];
     let outcomes = publish(&connect(kafka.bootstrap()), &batch(1, &sent), SOON).await;
     assert_eq!(outcomes, vec![Outcome::Delivered; 3]);
     let mut records = kafka.consume(&topic).await;
     records.sort_by_key(|r| r.header("message-id").map(str::to_owned));
     assert_eq!(records.len(), 3);
-    for (n, (record, sample)) in records.iter().zip(&sent).enumerate() {
-        assert_eq!((record.key(), &record.payload), (sample.key, &sample.payload));
+    let expected = [(Some("ключ"), &[0, 255, 7][..]), (None, b""), (Some("k"), b"x")];
+    for (n, (record, expected)) in records.iter().zip(expected).enumerate() {
+        assert_eq!((record.key(), &*record.payload), expected);
         let id = format!("00000000-0000-0000-0000-{:012}", n + 1);
         assert_eq!(record.header("message-id"), Some(id.as_str()));
         assert_eq!(record.header("event-type"), Some("order.created"));
@@ -102,8 +65,8 @@ async fn batches_in_flight_together_keep_their_order() {
 async fn a_topic_that_is_not_there_concerns_its_own_messages_only() {
     let kafka = Kafka::shared().await;
     let topic = kafka.topic("there", 1).await;
-    let sample = |topic| Sample { topic, key: Some("k"), payload: b"x".to_vec(), headers: None };
-    let mixed = batch(1, &[sample(topic.as_str()), sample("never-created"), sample(topic.as_str())]);
+    let mixed = [&topic, "never-created", &topic].map(|topic| Sample::new(topic).key("k"));
+    let mixed = batch(1, &mixed);
     let transport = connect(kafka.bootstrap());
     // Within the relay's default publish deadline.
     let outcomes = publish(&transport, &mixed, Duration::from_secs(10)).await;
@@ -118,7 +81,7 @@ async fn one_message_that_the_broker_refuses_costs_only_itself() {
     let topic = kafka.topic_with("small", 2, &[("max.message.bytes", "10000")]).await;
     let sample = |n: usize| {
         let payload = if n == 7 { vec![b'x'; 20_000] } else { n.to_string().into_bytes() };
-        Sample { topic: &topic, key: Some(if n.is_multiple_of(2) { "even" } else { "odd" }), payload, headers: None }
+        Sample::new(&topic).key(if n.is_multiple_of(2) { "even" } else { "odd" }).payload(payload)
     };
     let samples: Vec<Sample<'_>> = (0..20).map(sample).collect();
     let transport = connect(kafka.bootstrap());
@@ -198,4 +161,21 @@ async fn an_absent_broker_is_waited_for() {
     assert_eq!(publish(&transport, &numbers(&topic, 0..10), SOON).await, vec![Outcome::Delivered; 10]);
     let records = kafka.consume(&topic).await;
     assert_eq!(texts(&records), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"], "nothing of the first try came");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cloud_events_arrive_in_both_modes() {
+    let kafka = Kafka::shared().await;
+    let topic = kafka.topic("ce", 1).await;
+    for format in [WireFormat::cloud_events_binary("/orders"), WireFormat::cloud_events_structured("/orders")] {
+        let config = KafkaConfig::new(kafka.bootstrap()).format(format);
+        let transport = KafkaTransport::connect(config).expect("valid settings");
+        assert_eq!(publish(&transport, &CloudEvent::batch(&topic), SOON).await, [Outcome::Delivered]);
+    }
+    let records = kafka.consume(&topic).await;
+    CloudEvent::assert_binary("ce_", |name| records[0].header(name).map(str::to_owned), &records[0].payload);
+    CloudEvent::assert_structured(&records[1].payload);
+    let types: Vec<_> = records.iter().map(|r| r.header("content-type")).collect();
+    assert_eq!(types, [Some("application/json"), Some("application/cloudevents+json; charset=utf-8")]);
+    assert!(records.iter().all(|r| r.key() == Some("ключ")));
 }

@@ -2,7 +2,6 @@
 
 mod relayed;
 
-use relayed::Relayed;
 use testkit::{Kafka, eventually};
 
 /// Each client of librdkafka has one thread of this name.
@@ -24,26 +23,26 @@ fn memory() -> usize {
 async fn clients_of_a_frozen_broker_do_not_pile_up_and_it_goes_on_by_itself() {
     let kafka = Kafka::own().await;
     let topic = kafka.topic("frozen", 2).await;
-    let mut relayed = Relayed::start(&kafka);
-    relayed.commit(&topic, 10, 100);
-    relayed.delivered().await;
+    let mut relay = relayed::start(&kafka);
+    relay.commit(&topic, 10, 100);
+    relay.delivered().await;
     eventually("one client is left", std::time::Duration::from_secs(10), async || clients() == 1).await;
     kafka.pause().await;
     // 20 MB, which each client would hold.
-    relayed.commit(&topic, 200, 10_000);
-    relayed.tried(3).await;
+    relay.commit(&topic, 200, 10_000);
+    relay.tried(3).await;
     let (before, mut most) = (memory(), 0);
     for _ in 0..9 {
-        relayed.tried(1).await;
+        relay.tried(1).await;
         most = most.max(clients());
     }
     let grown = memory().saturating_sub(before);
     println!("twelve deadlines: at most {most} clients at a time, {} MiB more", grown >> 20);
     assert!(most <= 3, "{most} clients of a frozen broker");
     assert!(grown < 64 << 20, "{grown} bytes more after nine more deadlines");
-    relayed.assert_nothing_was_given_up(0);
+    relay.assert_nothing_was_given_up(0);
     kafka.unpause().await;
-    relayed.delivered().await;
-    relayed.assert_nothing_was_given_up(0);
-    relayed.end(&kafka, &topic, 20_000).await;
+    relay.delivered().await;
+    relay.assert_nothing_was_given_up(0);
+    relayed::end(relay, &kafka, &topic, 20_000).await;
 }

@@ -7,34 +7,33 @@ use std::time::Duration;
 use outbox_core::memory::MemoryStore;
 use outbox_core::{Message, Relay, StoreRelay};
 use outbox_kafka::{KafkaConfig, KafkaTransport};
-use relayed::Relayed;
 use testkit::{Kafka, Proxy, free_port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_killed_and_started_again_loses_nothing() {
     let kafka = Kafka::own().await;
     let topic = kafka.topic("killed", 2).await;
-    let mut relayed = Relayed::start(&kafka);
-    relayed.commit(&topic, 10, 100);
-    relayed.delivered().await;
+    let mut relay = relayed::start(&kafka);
+    relay.commit(&topic, 10, 100);
+    relay.delivered().await;
     kafka.kill().await;
-    relayed.commit(&topic, 200, 100);
-    relayed.tried(3).await;
-    relayed.assert_nothing_was_given_up(0);
+    relay.commit(&topic, 200, 100);
+    relay.tried(3).await;
+    relay.assert_nothing_was_given_up(0);
     kafka.start().await;
-    relayed.delivered().await;
-    relayed.assert_nothing_was_given_up(0);
+    relay.delivered().await;
+    relay.assert_nothing_was_given_up(0);
     // And in the midst of a run, when some of a batch may be known and some not.
     for _ in 0..2 {
-        relayed.commit(&topic, 500, 1_000);
+        relay.commit(&topic, 500, 1_000);
         kafka.kill().await;
-        relayed.commit(&topic, 100, 1_000);
+        relay.commit(&topic, 100, 1_000);
         kafka.start().await;
-        relayed.delivered().await;
+        relay.delivered().await;
     }
     let attempts = 2 * 6_000;
-    relayed.assert_nothing_was_given_up(attempts);
-    relayed.end(&kafka, &topic, 2 * 20_000).await;
+    relay.assert_nothing_was_given_up(attempts);
+    relayed::end(relay, &kafka, &topic, 2 * 20_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,20 +42,20 @@ async fn acknowledgements_that_never_come_are_no_loss_and_no_inversion() {
     let kafka = Kafka::own_behind(port).await;
     let proxy = Proxy::start_on(port, format!("127.0.0.1:{}", kafka.direct_port())).await.expect("a free port");
     let topic = kafka.topic("unanswered", 2).await;
-    let mut relayed = Relayed::start(&kafka);
+    let mut relay = relayed::start(&kafka);
     for _ in 0..3 {
-        relayed.commit(&topic, 50, 100);
-        relayed.delivered().await;
+        relay.commit(&topic, 50, 100);
+        relay.delivered().await;
         // The requests arrive, and their replies do not: stored, and not known.
         proxy.drop_replies();
-        relayed.commit(&topic, 200, 1_000);
-        relayed.tried(3).await;
-        relayed.assert_nothing_was_given_up(0);
+        relay.commit(&topic, 200, 1_000);
+        relay.tried(3).await;
+        relay.assert_nothing_was_given_up(0);
         proxy.heal();
-        relayed.delivered().await;
+        relay.delivered().await;
     }
-    relayed.assert_nothing_was_given_up(0);
-    relayed.end(&kafka, &topic, 3 * 20_000).await;
+    relay.assert_nothing_was_given_up(0);
+    relayed::end(relay, &kafka, &topic, 3 * 20_000).await;
 }
 
 /// What even the limits of the store let through.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use outbox_core::Transport;
 use outbox_core::transport::Outcome;
 use outbox_sns::{SnsConfig, SnsTransport};
-use support::{Sample, batch, publish};
+use support::{publish, sample};
+use testkit::{Sample, batch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -125,8 +126,8 @@ fn entries(form: &str) -> Entries {
     ids.into_iter().zip(bodies).collect()
 }
 
-fn samples(messages: usize) -> Vec<Sample> {
-    (0..messages).map(|n| Sample::new("orders", None, format!("m{n}"))).collect()
+fn samples(messages: usize) -> Vec<Sample<'static>> {
+    (0..messages).map(|n| sample("orders", None, format!("m{n}"))).collect()
 }
 
 fn good(id: &str) -> String {

@@ -6,9 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use outbox_core::Transport;
 use outbox_core::transport::Outcome;
+use outbox_core::wire::WireFormat;
 use outbox_sns::{SnsConfig, SnsTransport};
-use support::{Sample, batch, publish};
-use testkit::{Localstack, SnsMessage};
+use support::{publish, sample};
+use testkit::{CloudEvent, Localstack, SnsMessage, batch};
 
 mod support;
 
@@ -33,10 +34,9 @@ fn attribute<'a>(m: &'a SnsMessage, name: &str) -> Option<&'a str> {
 async fn what_is_acknowledged_is_stored_as_it_was_sent() {
     let localstack = Localstack::shared().await;
     let topic = localstack.topic("sent.fifo").await;
-    let mut plain = Sample::new(topic.name(), Some("k-1"), "{\"ü\":1}\r\n");
-    plain.content_type = Some("application/json".into());
-    plain.headers = Some(r#"{"trace":"ü","message-id":"no"}"#.into());
-    let sent = [plain, Sample::new(topic.name(), Some("ключ"), "x"), Sample::new(topic.name(), None, "y")];
+    let plain = sample(topic.name(), Some("k-1"), "{\"ü\":1}\r\n").content_type(Some("application/json"));
+    let plain = plain.headers(r#"{"trace":"ü","message-id":"no"}"#);
+    let sent = [plain, sample(topic.name(), Some("ключ"), "x"), sample(topic.name(), None, "y")];
     let outcomes = publish(&connect(&localstack, config()).await, &batch(1, &sent)).await;
     assert_eq!(outcomes, vec![Outcome::Delivered; 3]);
     let stored = topic.messages().await;
@@ -65,11 +65,7 @@ async fn what_is_acknowledged_is_stored_as_it_was_sent() {
 async fn more_headers_than_attributes_and_odd_ones_arrive() {
     let localstack = Localstack::shared().await;
     let topic = localstack.topic("headers.fifo").await;
-    let with = |headers: serde_json::Value| {
-        let mut sample = Sample::new(topic.name(), None, "x");
-        sample.headers = Some(headers.to_string());
-        sample
-    };
+    let with = |headers: serde_json::Value| sample(topic.name(), None, "x").headers(headers.to_string());
     let many =
         |n: usize| (0..n).map(|n| (format!("h{n:02}"), format!("v{n}").into())).collect::<serde_json::Map<_, _>>();
     let odd = serde_json::json!({"": "v", "a b": "v", "AWS.x": "v", "headers": "h", "payload-encoding": "p", "empty": "",
@@ -97,7 +93,7 @@ async fn a_payload_that_is_no_text_is_told_apart() {
     let topic = localstack.topic("bytes.fifo").await;
     let payloads =
         [vec![], b"-".to_vec(), vec![0, 255, 7], b"a\x01b".to_vec(), "日本\t\u{1F980}".into(), b"YQ==".to_vec()];
-    let sent = payloads.clone().map(|payload| Sample::new(topic.name(), None, payload));
+    let sent = payloads.clone().map(|payload| sample(topic.name(), None, payload));
     let outcomes = publish(&connect(&localstack, config()).await, &batch(1, &sent)).await;
     assert_eq!(outcomes, vec![Outcome::Delivered; 6]);
     let decoded = |m: &SnsMessage| match attribute(m, "payload-encoding") {
@@ -120,8 +116,8 @@ async fn the_bound_is_the_bound_of_sns() {
     let topic = localstack.topic("bound.fifo").await;
     // id, event type, and their types.
     let rest = 10 + 6 + 36 + 10 + 6 + 13;
-    let of = |len: usize| Sample::new(topic.name(), None, vec![b'x'; len]);
-    let good = || Sample::new(topic.name(), None, "good");
+    let of = |len: usize| sample(topic.name(), None, vec![b'x'; len]);
+    let good = || sample(topic.name(), None, "good");
     let sent =
         [good(), of(262_144 - rest), of(262_145 - rest), of(2 << 20), of(131_072 - rest), of(131_072 - rest), good()];
     let transport = connect(&localstack, config()).await;
@@ -147,8 +143,8 @@ async fn a_topic_that_is_not_there_concerns_its_own_messages_only() {
     let localstack = Localstack::shared().await;
     let topic = localstack.topic("there").await;
     let other = localstack.topic("other").await;
-    let to = |topic: &str| Sample::new(topic, Some("k"), "x");
-    let sent = [to(topic.name()), to("never-created"), to("never.legal"), to("mapped.name"), to(topic.name())];
+    let sent = [topic.name(), "never-created", "never.legal", "mapped.name", topic.name()]
+        .map(|topic| sample(topic, Some("k"), "x"));
     let config = config().topic("mapped.name", other.arn());
     let outcomes = publish(&connect(&localstack, config).await, &batch(1, &sent)).await;
     for i in [0, 3, 4] {
@@ -192,7 +188,7 @@ async fn topics_are_made_where_that_is_wanted() {
     let localstack = Localstack::shared().await;
     let name = localstack.topic("declared").await.name().replace("declared", "made");
     let transport = connect(&localstack, config().fifo().max_payload(400_000).declare()).await;
-    let to = [Sample::new(&name, Some("k"), "x")];
+    let to = [sample(&name, Some("k"), "x")];
     let before = publish(&transport, &batch(1, &to)).await;
     assert!(matches!(&before[0], Outcome::Destination(_)), "{before:?}");
     assert_eq!(transport.check(std::slice::from_ref(&name)).await.expect("an answer"), []);
@@ -214,7 +210,7 @@ async fn the_environment_is_enough() {
     if let Ok(topic) = std::env::var(TOPIC) {
         let config = SnsConfig::from_env().expect("set");
         let transport = SnsTransport::connect(config).expect("valid settings");
-        let outcomes = publish(&transport, &batch(1, &[Sample::new(&topic, Some("k"), "by the environment")])).await;
+        let outcomes = publish(&transport, &batch(1, &[sample(&topic, Some("k"), "by the environment")])).await;
         assert_eq!(outcomes, [Outcome::Delivered]);
         return;
     }
@@ -230,4 +226,23 @@ async fn the_environment_is_enough() {
         .expect("a child");
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
     assert_eq!(topic.messages().await.first().map(|m| m.body.as_str()), Some("by the environment"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cloud_events_arrive_in_both_modes() {
+    let localstack = Localstack::shared().await;
+    let formats = [WireFormat::cloud_events_binary("/orders"), WireFormat::cloud_events_structured("/orders")];
+    let mut stored = Vec::new();
+    for format in formats {
+        // A message that is sent again is dropped: each mode gets a topic of its own.
+        let topic = localstack.topic("ce.fifo").await;
+        let transport = connect(&localstack, config().format(format)).await;
+        assert_eq!(publish(&transport, &CloudEvent::batch(topic.name())).await, [Outcome::Delivered]);
+        stored.extend(topic.messages().await);
+    }
+    let header = |name: &str| attribute(&stored[0], name).map(str::to_owned);
+    CloudEvent::assert_binary("ce-", header, stored[0].body.as_bytes());
+    assert_eq!(attribute(&stored[0], "content-type"), Some("application/json"));
+    CloudEvent::assert_structured(stored[1].body.as_bytes());
+    assert_eq!(attribute(&stored[1], "content-type"), Some("application/cloudevents+json; charset=utf-8"));
 }

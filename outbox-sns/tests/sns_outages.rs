@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use outbox_core::memory::MemoryStore;
 use outbox_core::transport::Outcome;
-use outbox_core::{Message, Relay, RelayHandle, StoreRelay};
 use outbox_sns::{SnsConfig, SnsTransport};
-use support::{Sample, batch, publish};
-use testkit::{Localstack, Proxy, SnsTopic, eventually};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use support::{publish, sample};
+use testkit::{Copy, Localstack, Proxy, Relayed, SnsMessage, SnsTopic, batch, eventually};
 
 mod support;
 
@@ -22,66 +18,20 @@ async fn transport(localstack: &Localstack, url: &str) -> SnsTransport {
     SnsTransport::with_client(config, client).expect("valid settings")
 }
 
-struct Running {
-    store: MemoryStore,
-    handle: RelayHandle,
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<()>,
-    sent: usize,
+fn start(transport: SnsTransport) -> Relayed {
+    Relayed::start(transport, Duration::from_secs(3))
 }
 
-impl Running {
-    fn start(transport: SnsTransport) -> Self {
-        let store = MemoryStore::new();
-        let relay = StoreRelay::builder("sns", store.clone(), transport)
-            .publish_deadline(Duration::from_secs(3))
-            .outage(Duration::from_millis(20), Duration::from_millis(100))
-            .poll(Duration::from_millis(5), Duration::from_millis(20))
-            .build()
-            .expect("valid settings");
-        let (handle, (stop, stopped)) = (relay.handle(), oneshot::channel::<()>());
-        let ended = tokio::spawn(async move {
-            relay.run(async { _ = stopped.await }).await.expect("a memory store does not fail");
-        });
-        Self { store, handle, stop, ended, sent: 0 }
-    }
-
-    /// One message for each of 40 keys, numbered by rounds.
-    fn round(&mut self, topic: &SnsTopic) {
-        let mut tx = self.store.begin();
-        for key in 0..40 {
-            let text = format!("{}", self.sent / 40);
-            tx.enqueue(Message::new(topic.name(), "e").key(format!("k{key}")).text(text)).expect("valid");
-        }
-        tx.commit();
-        self.sent += 40;
-    }
-
-    async fn delivered(&self) {
-        let all = async || self.handle.stats().delivered == self.sent as u64;
-        eventually(&format!("{} messages are delivered", self.sent), SOON, all).await;
-    }
-
-    async fn outage(&self) {
-        eventually("the outage is noticed", SOON, async || !self.handle.stats().connected).await;
-    }
-
-    /// Everything is there once, in order, and no message was blamed.
-    async fn end(self, topic: &SnsTopic) {
-        let stats = self.handle.stats();
-        assert_eq!((stats.failed, stats.dead, stats.parked), (0, 0, 0), "{stats:?}");
-        assert!(self.store.dead_letters("sns").is_empty());
-        self.stop.send(()).expect("it runs");
-        self.ended.await.expect("no panic");
-        let stored = topic.messages().await;
-        assert_eq!(stored.len(), self.sent, "once each: sent again within the window of deduplication");
-        for key in 0..40 {
-            let key = format!("k{key}");
-            let of_key = stored.iter().filter(|m| m.attributes["message-key"] == key);
-            let seen: Vec<usize> = of_key.map(|m| m.body.parse().expect("a number")).collect();
-            assert_eq!(seen, (0..self.sent / 40).collect::<Vec<_>>(), "{key}");
-        }
-    }
+/// Everything is there once, in order, and no message was blamed.
+async fn end(relayed: Relayed, topic: &SnsTopic) {
+    relayed.assert_nothing_was_given_up(0);
+    let copy = |m: SnsMessage| Copy {
+        id: m.attributes["message-id"].clone(),
+        key: m.attributes.get("message-key").cloned(),
+        payload: m.body.into_bytes(),
+    };
+    // Sent again within the window of deduplication, it is stored once.
+    relayed.end(async || topic.messages().await.into_iter().map(copy).collect(), 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,39 +39,39 @@ async fn replies_that_are_lost_again_and_again_cost_nothing() {
     let localstack = Localstack::shared().await;
     let proxy = Proxy::start(format!("127.0.0.1:{}", localstack.port())).await.expect("a free port");
     let topic = localstack.topic("replies.fifo").await;
-    let mut running = Running::start(transport(&localstack, &localstack.url_by(proxy.addr().port())).await);
-    running.round(&topic);
-    running.delivered().await;
+    let mut relayed = start(transport(&localstack, &localstack.url_by(proxy.addr().port())).await);
+    relayed.commit(topic.name(), 1, 0);
+    relayed.delivered().await;
     for _ in 0..5 {
         proxy.drop_replies();
-        running.round(&topic);
+        relayed.commit(topic.name(), 1, 0);
         // After the requests, before the replies.
-        eventually("it is stored", SOON, async || topic.messages().await.len() == running.sent).await;
-        assert!(running.handle.stats().delivered < running.sent as u64, "every reply was lost");
+        eventually("it is stored", SOON, async || topic.messages().await.len() as u64 == relayed.committed()).await;
+        assert!(relayed.stats().delivered < relayed.committed(), "every reply was lost");
         proxy.heal();
-        running.delivered().await;
-        running.round(&topic);
+        relayed.delivered().await;
+        relayed.commit(topic.name(), 1, 0);
         proxy.cut();
-        running.delivered().await;
+        relayed.delivered().await;
     }
-    running.end(&topic).await;
+    end(relayed, &topic).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_freezes_beyond_every_timeout_costs_nothing() {
     let localstack = Localstack::own().await;
     let topic = localstack.topic("frozen.fifo").await;
-    let mut running = Running::start(transport(&localstack, localstack.url()).await);
-    running.round(&topic);
-    running.delivered().await;
+    let mut relayed = start(transport(&localstack, localstack.url()).await);
+    relayed.commit(topic.name(), 1, 0);
+    relayed.delivered().await;
     localstack.pause().await;
-    running.round(&topic);
-    running.round(&topic);
-    running.outage().await;
+    relayed.commit(topic.name(), 1, 0);
+    relayed.commit(topic.name(), 1, 0);
+    relayed.noticed().await;
     localstack.unpause().await;
-    running.delivered().await;
-    assert!(running.handle.stats().outages > 0);
-    running.end(&topic).await;
+    relayed.delivered().await;
+    assert!(relayed.stats().outages > 0);
+    end(relayed, &topic).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,24 +79,24 @@ async fn a_broker_that_is_killed_and_started_again_costs_nothing() {
     let localstack = Localstack::own().await;
     let proxy = Proxy::start(format!("127.0.0.1:{}", localstack.port())).await.expect("a free port");
     let topic = localstack.topic("killed.fifo").await;
-    let mut running = Running::start(transport(&localstack, &localstack.url_by(proxy.addr().port())).await);
-    running.round(&topic);
-    running.delivered().await;
+    let mut relayed = start(transport(&localstack, &localstack.url_by(proxy.addr().port())).await);
+    relayed.commit(topic.name(), 1, 0);
+    relayed.delivered().await;
     // Taken from the queue before it is forgotten.
-    assert_eq!(topic.messages().await.len(), running.sent);
+    assert_eq!(topic.messages().await.len() as u64, relayed.committed());
     proxy.refuse();
     localstack.kill().await;
-    running.round(&topic);
-    running.outage().await;
+    relayed.commit(topic.name(), 1, 0);
+    relayed.noticed().await;
     localstack.start().await;
 
     // It has forgotten its topics: that is said of the destination.
     let direct = transport(&localstack, localstack.url()).await;
-    let gone = publish(&direct, &batch(1, &[Sample::new(topic.name(), Some("k"), "x")])).await;
+    let gone = publish(&direct, &batch(1, &[sample(topic.name(), Some("k"), "x")])).await;
     assert!(matches!(&gone[0], Outcome::Destination(e) if e.contains("NotFound")), "{gone:?}");
 
     topic.create().await;
     proxy.heal();
-    running.delivered().await;
-    running.end(&topic).await;
+    relayed.delivered().await;
+    end(relayed, &topic).await;
 }

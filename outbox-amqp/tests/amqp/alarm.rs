@@ -20,6 +20,13 @@ async fn watermark(broker: &RabbitMq, share: &str) {
     broker.exec(&["rabbitmqctl", "set_vm_memory_high_watermark", share]).await;
 }
 
+/// Where the connections of this name come from.
+async fn connections(broker: &RabbitMq, name: &str) -> Vec<String> {
+    let all = broker.exec(&["rabbitmqctl", "-q", "list_connections", "name", "client_properties"]).await;
+    let named = all.lines().filter(|line| line.contains(&format!("{name:?}")));
+    named.filter_map(|line| line.split('\t').next()).map(str::to_owned).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alarm_costs_no_attempt_and_loses_nothing() {
     let broker = RabbitMq::own().await;
@@ -41,24 +48,31 @@ async fn an_alarm_costs_no_attempt_and_loses_nothing() {
     let seen = handle.stats();
     assert!(seen.delivered < MESSAGES as u64, "the alarm came too late: {seen:?}");
     // Promptly, with the reason, and without a frame to the broker.
-    let other = connect(broker.url());
+    let other = AmqpTransport::connect(AmqpConfig::new(broker.url()).connection_name("other")).expect("valid settings");
     eventually("another publisher is told", SOON, async || {
         let said = publish(&other, &numbers(&topic, 0..1_000), Duration::from_secs(5)).await;
         let told = said.iter().any(|o| matches!(o, Outcome::Unknown(Some(why)) if why.contains("alarm")));
         told && all_unknown(&said)
     })
     .await;
+    let before = connections(&broker, "other").await;
     let start = tokio::time::Instant::now();
     for _ in 0..100 {
         let said = publish(&other, &numbers(&topic, 0..1_000), Duration::from_secs(5)).await;
         assert!(all_unknown(&said));
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(connections(&broker, "other").await, before, "the one connection waits");
 
     watermark(&broker, "0.6").await;
     eventually("all are delivered", SOON, async || handle.stats().delivered == MESSAGES as u64).await;
     let seen = handle.stats();
     assert_eq!((seen.failed, seen.dead, seen.parked), (0, 0, 0), "{seen:?}");
+    // What the blocked connection still held is not sent once more by it.
+    let last = numbers(&topic, 0..1);
+    eventually("the other publisher goes on", SOON, async || all_delivered(&publish(&other, &last, SOON).await)).await;
+    let after = connections(&broker, "other").await;
+    assert!(after.len() == 1 && after != before, "{before:?} was replaced: {after:?}");
     _ = stop.send(());
     running.await.expect("no panic").expect("no error");
 

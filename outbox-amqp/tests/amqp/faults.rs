@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use outbox_core::Outcomes;
 use testkit::{Proxy, eventually};
 use tokio::time::Instant;
 
@@ -21,7 +22,7 @@ fn first_copies(texts: &[String]) -> Vec<i64> {
 /// As the relay does: one in flight per key, again and again until it is delivered.
 async fn insist(transport: &AmqpTransport, topic: &str, range: std::ops::Range<i64>) {
     for n in range {
-        let one = batch(n, &[Sample::number(topic, "k", n)]);
+        let one = batch(n, &[number(topic, "k", n)]);
         eventually("the message is delivered", SOON * 2, async || {
             publish(transport, &one, Duration::from_secs(10)).await == [Outcome::Delivered]
         })
@@ -38,7 +39,7 @@ async fn a_cut_between_the_request_and_its_acknowledgement_loses_and_reorders_no
     insist(&transport, &topic, 0..1).await;
     for n in 1..11 {
         proxy.drop_replies();
-        let one = batch(n, &[Sample::number(&topic, "k", n)]);
+        let one = batch(n, &[number(&topic, "k", n)]);
         let arrives = async {
             let seen = RefCell::new(Vec::new());
             eventually("the request arrives", SOON, async || {

@@ -12,10 +12,10 @@ async fn one_message_that_the_broker_refuses_costs_only_itself() {
     let broker = RabbitMq::shared().await;
     let topic = broker.queue("refused", true).await;
     let transport = connect(broker.url());
-    let sample = |n: i64| Sample {
-        // RabbitMQ wants a list of routing keys in this header.
-        headers: (n == 150 || n == 170).then_some(r#"{"CC":"a text"}"#),
-        ..Sample::number(&topic, &n.to_string(), n)
+    // RabbitMQ wants a list of routing keys in this header.
+    let sample = |n: i64| match n {
+        150 | 170 => number(&topic, n, n).headers(r#"{"CC":"a text"}"#),
+        _ => number(&topic, n, n),
     };
     let samples: Vec<Sample<'_>> = (0..300).map(sample).collect();
     let outcomes = publish(&transport, &batch(0, &samples), SOON).await;
@@ -37,6 +37,32 @@ async fn one_message_that_the_broker_refuses_costs_only_itself() {
     assert_eq!(publish(&transport, &numbers(&topic, 300..301), SOON).await, [Outcome::Delivered], "it goes on");
 }
 
+/// The return of one message may have come with the confirm of another when the channel dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_nowhere_is_not_delivered_where_the_channel_died() {
+    let broker = RabbitMq::shared().await;
+    let topic = broker.queue("both", false).await;
+    let config = AmqpConfig::new(broker.url()).deadline(Duration::from_secs(60));
+    let transport = AmqpTransport::connect(config).expect("valid settings");
+    for round in 0..5 {
+        let first = round * 500;
+        let sample = |n: i64| {
+            let sample = number(if n % 7 == 3 { "nobody-here" } else { &topic }, n, n);
+            if n == first + 450 { sample.headers(r#"{"CC":"a text"}"#) } else { sample }
+        };
+        let samples: Vec<Sample<'_>> = (first..first + 500).map(sample).collect();
+        let outcomes = publish(&transport, &batch(first, &samples), SOON * 2).await;
+        for (n, outcome) in (first..).zip(&outcomes) {
+            match outcome {
+                Outcome::Rejected(_) => assert_eq!(n, first + 450),
+                Outcome::Destination(_) => assert_eq!(n % 7, 3, "{n}"),
+                Outcome::Delivered => assert_ne!(n % 7, 3, "{n}"),
+                other => panic!("{n} was {other:?}"),
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payload_over_the_brokers_own_limit_is_refused_and_its_neighbours_are_not() {
     let broker = RabbitMq::shared().await;
@@ -44,9 +70,8 @@ async fn a_payload_over_the_brokers_own_limit_is_refused_and_its_neighbours_are_
     // The relay is told that more fits than the broker takes.
     let config = AmqpConfig::new(broker.url()).max_payload(32 << 20);
     let transport = AmqpTransport::connect(config).expect("valid settings");
-    let large = |bytes| Sample { topic: &topic, key: None, payload: vec![b'x'; bytes], headers: None };
-    let samples =
-        [Sample::number(&topic, "a", 1), large((16 << 20) + 1), large(2 << 20), Sample::number(&topic, "b", 2)];
+    let large = |bytes| Sample::new(&topic).payload(vec![b'x'; bytes]);
+    let samples = [number(&topic, "a", 1), large((16 << 20) + 1), large(2 << 20), number(&topic, "b", 2)];
     let outcomes = publish(&transport, &batch(1, &samples), SOON).await;
     assert!(matches!(&outcomes[1], Outcome::Rejected(why) if why.contains("larger than")), "{:?}", outcomes[1]);
     assert!(
@@ -89,7 +114,7 @@ async fn a_topic_that_the_user_may_not_write_to_concerns_its_own_messages_only()
     broker.exec(&["rabbitmqctl", "set_topic_permissions", user, "amq.topic", "^allowed", ""]).await;
     let url = broker.url().replace("guest:guest", &format!("{user}:secret"));
     let transport = AmqpTransport::connect(AmqpConfig::new(&url).exchange("amq.topic")).expect("valid settings");
-    let sample = |n: i64| Sample::number(if n % 10 == 3 { "secrets" } else { &allowed }, &n.to_string(), n);
+    let sample = |n: i64| number(if n % 10 == 3 { "secrets" } else { &allowed }, n, n);
     let samples: Vec<Sample<'_>> = (0..50).map(sample).collect();
     let outcomes = publish(&transport, &batch(0, &samples), SOON).await;
     for (n, outcome) in outcomes.iter().enumerate() {
@@ -117,30 +142,22 @@ async fn hostile_input_costs_only_itself() {
     let huger = format!(r#"{{"h":"{}"}}"#, "v".repeat(6_000_000));
     let (long_name, odd) = (format!(r#"{{"{long}":"v"}}"#), r#"{"a\r\nb\u0000":"c\r\nd\u0000"}"#);
     let cases = [
-        ("a topic of 300 bytes", Sample::number(&long, "k", 1), "300 bytes"),
-        ("a topic with NUL", Sample::number("a\0b", "k", 2), "312"),
-        ("a topic with CR and LF", Sample::number("a\r\nb", "k", 3), "312"),
-        ("an empty topic", Sample::number("", "k", 4), "312"),
-        (
-            "a header name of 300 bytes",
-            Sample { headers: Some(&long_name), ..Sample::number(&topic, "k", 5) },
-            "300 bytes",
-        ),
-        ("headers over a frame", Sample { headers: Some(&huge), ..Sample::number(&topic, "k", 6) }, "frame_max"),
-        (
-            "headers over the client's buffer",
-            Sample { headers: Some(&huger), ..Sample::number(&topic, "k", 7) },
-            "frame_max",
-        ),
-        ("headers that are no object", Sample { headers: Some("[1]"), ..Sample::number(&topic, "k", 8) }, "JSON"),
-        ("a header with CR, LF and NUL", Sample { headers: Some(odd), ..Sample::number(&topic, "k", 9) }, ""),
-        ("a hundred headers", Sample { headers: Some(&many), ..Sample::number(&topic, "k", 10) }, ""),
-        ("a key of 5,000 bytes", Sample::number(&topic, &"k".repeat(5_000), 11), ""),
-        ("an empty payload", Sample { payload: vec![], ..Sample::number(&topic, "k", 12) }, ""),
-        ("a payload of 2 MiB", Sample { payload: vec![0; 2 << 20], ..Sample::number(&topic, "k", 13) }, ""),
+        ("a topic of 300 bytes", number(&long, "k", 1), "300 bytes"),
+        ("a topic with NUL", number("a\0b", "k", 2), "312"),
+        ("a topic with CR and LF", number("a\r\nb", "k", 3), "312"),
+        ("an empty topic", number("", "k", 4), "312"),
+        ("a header name of 300 bytes", number(&topic, "k", 5).headers(&long_name), "300 bytes"),
+        ("headers over a frame", number(&topic, "k", 6).headers(&huge), "frame_max"),
+        ("headers over the client's buffer", number(&topic, "k", 7).headers(&huger), "frame_max"),
+        ("headers that are no object", number(&topic, "k", 8).headers("[1]"), "JSON"),
+        ("a header with CR, LF and NUL", number(&topic, "k", 9).headers(odd), ""),
+        ("a hundred headers", number(&topic, "k", 10).headers(&many), ""),
+        ("a key of 5,000 bytes", number(&topic, "k".repeat(5_000), 11), ""),
+        ("an empty payload", number(&topic, "k", 12).payload(vec![]), ""),
+        ("a payload of 2 MiB", number(&topic, "k", 13).payload(vec![0; 2 << 20]), ""),
     ];
     for (n, (what, case, refused)) in (0..).zip(cases) {
-        let samples = [Sample::number(&topic, "a", -1), case, Sample::number(&topic, "b", -2)];
+        let samples = [number(&topic, "a", -1), case, number(&topic, "b", -2)];
         let sent = batch(n * 10, &samples);
         let published = AssertUnwindSafe(publish(&transport, &sent, SOON)).catch_unwind().await;
         let outcomes = published.unwrap_or_else(|_| panic!("a panic on {what}"));
@@ -148,7 +165,7 @@ async fn hostile_input_costs_only_itself() {
         let stored = broker.take(&topic).await;
         match &outcomes[1] {
             Outcome::Delivered if refused.is_empty() => {
-                assert_eq!(stored.iter().filter(|m| m.data == samples[1].payload).count(), 1, "{what}");
+                assert_eq!(stored.iter().filter(|m| m.data == sent.get(1).payload()).count(), 1, "{what}");
             }
             Outcome::Rejected(why) | Outcome::Destination(why) if !refused.is_empty() => {
                 assert!(why.contains(refused), "{what}: {why}");

@@ -2,7 +2,11 @@
 
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
+use lapin::types::AMQPValue;
 use lapin::types::FieldTable;
+use outbox_core::wire::WireFormat;
+use outbox_core::{BatchBuilder, Row};
+use testkit::CloudEvent;
 
 use super::*;
 
@@ -15,7 +19,7 @@ async fn of_thousands_under_way_exactly_the_unroutable_are_not_delivered() {
         let topic = broker.queue("mixed", quorum).await;
         for round in 0..5 {
             let first = round * 2_000;
-            let sample = |n: i64| Sample::number(if n % 7 == 3 { "nobody-here" } else { &topic }, &n.to_string(), n);
+            let sample = |n: i64| number(if n % 7 == 3 { "nobody-here" } else { &topic }, n, n);
             let samples: Vec<Sample<'_>> = (first..first + 2_000).map(sample).collect();
             let outcomes = publish(&transport, &batch(first, &samples), SOON).await;
             let mut unroutable = 0;
@@ -73,10 +77,30 @@ async fn a_named_exchange_routes_by_the_topic() {
 
     let config = AmqpConfig::new(broker.url()).exchange(&exchange);
     let transport = AmqpTransport::connect(config).expect("valid settings");
-    let samples = [Sample::number("orders.paid", "k", 1), Sample::number("payments", "k", 2)];
+    let samples = [number("orders.paid", "k", 1), number("payments", "k", 2)];
     let outcomes = publish(&transport, &batch(1, &samples), SOON).await;
     assert!(matches!(&outcomes[..], [Outcome::Delivered, Outcome::Destination(_)]), "{outcomes:?}");
     let stored = broker.take(&queue).await;
     assert_eq!((stored.len(), stored[0].routing_key.as_str()), (1, "orders.paid"));
     transport.close().await.expect("an orderly end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cloud_events_arrive_in_both_modes() {
+    let broker = RabbitMq::shared().await;
+    let topic = broker.queue("ce", true).await;
+    for format in [WireFormat::cloud_events_binary("/orders"), WireFormat::cloud_events_structured("/orders")] {
+        let config = AmqpConfig::new(broker.url()).format(format);
+        let transport = AmqpTransport::connect(config).expect("valid settings");
+        assert_eq!(publish(&transport, &CloudEvent::batch(&topic), SOON).await, [Outcome::Delivered]);
+    }
+    let stored = broker.take(&topic).await;
+    let header = |name: &str| match stored[0].properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        other => panic!("{name} is {other:?}"),
+    };
+    CloudEvent::assert_binary("cloudEvents:", header, &stored[0].data);
+    CloudEvent::assert_structured(&stored[1].data);
+    let types: Vec<_> = stored.iter().map(|m| m.properties.content_type().as_ref().map(ToString::to_string)).collect();
+    assert_eq!(types, ["application/json", "application/cloudevents+json; charset=utf-8"].map(|t| Some(t.to_owned())));
 }

@@ -1,13 +1,16 @@
 //! Many messages of a key at once.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
 use outbox_core::transport::Outcome;
+use outbox_core::{Outcomes, Transport};
 use outbox_nats::{NatsConfig, NatsTransport};
-use testkit::Proxy;
+use testkit::{Proxy, Sample, batch, numbers, publish};
 
-use crate::rig::{Record, Rig, SOON, Sample, batch, numbers, publish};
+use crate::rig::{Record, Rig, SOON};
 
 fn atomic() -> Config {
     Config { allow_atomic_publish: true, ..Config::default() }
@@ -59,7 +62,7 @@ async fn a_message_that_the_stream_refuses_costs_only_itself() {
     let topic = rig.topic("x");
     let sample = |n: i64| {
         let payload = if n == 7 { vec![b'x'; 20_000] } else { n.to_string().into_bytes() };
-        Sample { topic: &topic, key: Some("k"), payload, headers: None }
+        Sample::new(&topic).key("k").payload(payload)
     };
     let outcomes = publish(&transport(rig.config()), &batch(0, &(0..20).map(sample).collect::<Vec<_>>()), SOON).await;
     for (n, outcome) in outcomes.iter().enumerate() {
@@ -81,4 +84,62 @@ async fn where_a_stream_stores_no_batches_messages_go_one_by_one() {
     let stored = rig.stored().await;
     assert_eq!(stored.iter().map(Record::text).collect::<Vec<_>>(), expected(0..200));
     assert!(stored.iter().all(|record| record.header("Nats-Batch-Id").is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishes_take_their_turn_in_the_order_of_their_first_polls() {
+    let rig = Rig::shared(atomic()).await;
+    let (transport, topic) = (transport(rig.config()), rig.topic("x"));
+    // The first one takes three runs.
+    let (first, second) = (numbers(&topic, 0..2_500), numbers(&topic, 2_500..2_510));
+    let (first, second) = tokio::join!(publish(&transport, &first, SOON), publish(&transport, &second, SOON));
+    assert!(first.iter().chain(&second).all(|o| *o == Outcome::Delivered));
+    assert_eq!(texts(&rig).await, expected(0..2_510));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_behind_a_publish_that_was_dropped_is_not_stored() {
+    let rig = Rig::shared(atomic()).await;
+    let (transport, topic) = (transport(rig.config()), rig.topic("x"));
+    let (dropped, behind) = (numbers(&topic, 0..4_000), numbers(&topic, 4_000..4_010));
+    let out = Outcomes::new(dropped.len());
+    let first = async {
+        let begun = async {
+            while out.get(0) != Outcome::Delivered {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = transport.publish(dropped.clone(), &out) => {}
+            () = begun => {}
+        }
+    };
+    let ((), second) = tokio::join!(first, publish(&transport, &behind, SOON));
+    assert!(!out.all_delivered() && second.iter().all(|o| matches!(o, Outcome::Unknown(_))), "{second:?}");
+    for again in [dropped, behind] {
+        assert!(publish(&transport, &again, SOON).await.iter().all(|o| *o == Outcome::Delivered));
+    }
+    assert_eq!(texts(&rig).await, expected(0..4_010));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_on_before_a_failure_was_known_is_not_stored() {
+    let rig = Rig::own(atomic()).await;
+    let proxy = Proxy::start(format!("127.0.0.1:{}", rig.nats.port())).await.expect("a free port");
+    let config = NatsConfig::new(rig.nats.url_by(proxy.addr().port()));
+    let (transport, topic) = (transport(config), rig.topic("x"));
+    assert_eq!(publish(&transport, &numbers(&topic, 0..2), SOON).await, vec![Outcome::Delivered; 2]);
+    proxy.black_hole();
+    let (first, second, third) = (numbers(&topic, 2..10), numbers(&topic, 10..20), numbers(&topic, 20..30));
+    let mut under_way = pin!(publish(&transport, &first, SOON));
+    std::future::poll_fn(|cx| Poll::Ready(under_way.as_mut().poll(cx).is_ready())).await;
+    // The client ends, and nobody has looked at the first publish since.
+    publish(&transport, &second, Duration::from_millis(100)).await;
+    proxy.heal();
+    let (third_said, first_said) = tokio::join!(publish(&transport, &third, SOON), under_way);
+    assert!(first_said.iter().chain(&third_said).all(|o| matches!(o, Outcome::Unknown(_))), "{third_said:?}");
+    for again in [&first, &second, &third] {
+        assert!(publish(&transport, again, SOON).await.iter().all(|o| *o == Outcome::Delivered));
+    }
+    assert_eq!(texts(&rig).await, expected(0..30));
 }

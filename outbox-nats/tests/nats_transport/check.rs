@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 use outbox_core::Transport;
 use outbox_nats::NatsTransport;
+use testkit::{numbers, publish};
 
-use crate::rig::{Rig, SOON, numbers, publish};
+use crate::rig::{Rig, SOON};
 
 async fn found(rig: &Rig, transport: &NatsTransport) -> Vec<String> {
     let findings = transport.check(&[rig.topic("x")]).await.expect("an answer");

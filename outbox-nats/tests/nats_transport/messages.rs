@@ -4,9 +4,11 @@ use async_nats::jetstream::stream;
 use futures_util::StreamExt;
 use outbox_core::Transport;
 use outbox_core::transport::Outcome;
+use outbox_core::wire::WireFormat;
 use outbox_nats::{NatsConfig, NatsTransport};
+use testkit::{CloudEvent, Sample, batch, numbers, publish};
 
-use crate::rig::{Rig, SOON, Sample, batch, numbers, publish};
+use crate::rig::{Rig, SOON};
 
 fn config() -> stream::Config {
     stream::Config::default()
@@ -17,18 +19,19 @@ async fn what_is_acknowledged_is_stored_as_it_was_sent() {
     let rig = Rig::shared(config()).await;
     let topic = rig.topic("sent");
     let sent = [
-        Sample { topic: &topic, key: Some("ключ"), payload: vec![0, 255, 7], headers: Some(r#"{"trace":"ü"}"#) },
-        Sample { topic: &topic, key: None, payload: Vec::new(), headers: None },
+        Sample::new(&topic).key("ключ").payload([0, 255, 7]).headers(r#"{"trace":"ü"}"#),
+        Sample::new(&topic).payload([]),
         // A header with the name of one of ours does not replace it.
-        Sample { topic: &topic, key: Some("k"), payload: b"x".to_vec(), headers: Some(r#"{"event-type":"no"}"#) },
+        Sample::new(&topic).key("k").headers(r#"{"event-type":"no"}"#),
     ];
     let transport = rig.transport();
     assert_eq!(publish(&transport, &batch(1, &sent), SOON).await, vec![Outcome::Delivered; 3]);
     let records = rig.stored().await;
     assert_eq!(records.len(), 3);
-    for (n, (record, sample)) in records.iter().zip(&sent).enumerate() {
-        assert_eq!((&record.subject, &record.payload), (&topic, &sample.payload));
-        assert_eq!(record.header("message-key"), sample.key, "no key is no header");
+    let expected = [(Some("ключ"), &[0, 255, 7][..]), (None, b""), (Some("k"), b"x")];
+    for (n, (record, (key, payload))) in records.iter().zip(expected).enumerate() {
+        assert_eq!((&record.subject, &*record.payload), (&topic, payload));
+        assert_eq!(record.header("message-key"), key, "no key is no header");
         let id = format!("00000000-0000-0000-0000-{:012}", n + 1);
         assert_eq!(record.header("Nats-Msg-Id"), Some(id.as_str()));
         assert_eq!(record.header("event-type"), Some("order.created"));
@@ -36,9 +39,8 @@ async fn what_is_acknowledged_is_stored_as_it_was_sent() {
     }
     assert_eq!(records[0].header("trace"), Some("ü"));
     transport.close().await.expect("all was confirmed");
-    assert!(
-        matches!(&publish(&transport, &numbers(&topic, 9..10), SOON).await[0], Outcome::Unknown(Some(why)) if why.contains("closed"))
-    );
+    let late = publish(&transport, &numbers(&topic, 9..10), SOON).await;
+    assert!(matches!(&late[0], Outcome::Unknown(Some(why)) if why.contains("closed")), "{late:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,32 +59,31 @@ async fn a_bad_message_is_refused_with_the_reason_and_its_neighbours_are_deliver
     let topic = rig.topic("good");
     let (wild, empty) = (rig.topic("*"), rig.topic("a..b"));
     let long = format!(r#"{{"{}":"v"}}"#, "n".repeat(300));
-    let of = |topic, headers| Sample { topic, headers, payload: b"x".to_vec(), ..Sample::default() };
     let bad = [
-        (of(&wild, None), "wildcard"),
-        (of("orders.>", None), "wildcard"),
-        (of(&empty, None), "empty token"),
-        (of("a b", None), "space"),
-        (of("", None), "empty token"),
-        (of("$JS.API.STREAM.PURGE.x", None), "belongs to the server"),
-        (of(&topic, Some(r#"{"a:b":"v"}"#)), "not legal"),
-        (of(&topic, Some(r#"{"a b":"v"}"#)), "not legal"),
-        (of(&topic, Some(r#"{"":"v"}"#)), "empty"),
-        (of(&topic, Some(r#"{"a\r\nb":"v"}"#)), "not legal"),
-        (of(&topic, Some(r#"{"h":"v\r\nNats-Rollup: all"}"#)), "CR, LF or NUL"),
-        (of(&topic, Some(r#"{"h":"v\u0000"}"#)), "CR, LF or NUL"),
-        (of(&topic, Some(r#"{"Nats-Expected-Last-Sequence":"9"}"#)), "command"),
-        (of(&topic, Some("[]")), "headers"),
+        (Sample::new(&wild), "wildcard"),
+        (Sample::new("orders.>"), "wildcard"),
+        (Sample::new(&empty), "empty token"),
+        (Sample::new("a b"), "space"),
+        (Sample::new(""), "empty token"),
+        (Sample::new("$JS.API.STREAM.PURGE.x"), "belongs to the server"),
+        (Sample::new(&topic).headers(r#"{"a:b":"v"}"#), "not legal"),
+        (Sample::new(&topic).headers(r#"{"a b":"v"}"#), "not legal"),
+        (Sample::new(&topic).headers(r#"{"":"v"}"#), "empty"),
+        (Sample::new(&topic).headers(r#"{"a\r\nb":"v"}"#), "not legal"),
+        (Sample::new(&topic).headers(r#"{"h":"v\r\nNats-Rollup: all"}"#), "CR, LF or NUL"),
+        (Sample::new(&topic).headers(r#"{"h":"v\u0000"}"#), "CR, LF or NUL"),
+        (Sample::new(&topic).headers(r#"{"Nats-Expected-Last-Sequence":"9"}"#), "command"),
+        (Sample::new(&topic).headers("[]"), "headers"),
         // More than the server takes, and more than the stream does.
-        (Sample { topic: &topic, payload: vec![b'x'; 2 << 20], ..Sample::default() }, "max"),
-        (Sample { topic: &topic, payload: vec![b'x'; 1_020_000], ..Sample::default() }, "exceeds maximum"),
+        (Sample::new(&topic).payload(vec![b'x'; 2 << 20]), "max"),
+        (Sample::new(&topic).payload(vec![b'x'; 1_020_000]), "exceeds maximum"),
     ];
     let mut all = Vec::new();
     for (bad, _) in &bad {
-        all.push(of(&topic, Some(&long)));
-        all.push(Sample { payload: bad.payload.clone(), ..*bad });
+        all.push(Sample::new(&topic).headers(&long));
+        all.push(bad.clone());
     }
-    all.push(of(&topic, None));
+    all.push(Sample::new(&topic));
     let outcomes = publish(&rig.transport(), &batch(1, &all), SOON).await;
     for (n, outcome) in outcomes.iter().enumerate() {
         match bad.get(n / 2).filter(|_| n % 2 == 1) {
@@ -99,8 +100,8 @@ async fn a_bad_message_is_refused_with_the_reason_and_its_neighbours_are_deliver
 async fn a_subject_without_a_stream_concerns_its_own_messages_only() {
     let rig = Rig::shared(config()).await;
     let topic = rig.topic("there");
-    let sample = |topic| Sample { topic, key: Some("k"), payload: b"x".to_vec(), headers: None };
-    let mixed = batch(1, &[sample(topic.as_str()), sample("never-created.x"), sample(topic.as_str())]);
+    let mixed = [&topic, "never-created.x", &topic].map(|topic| Sample::new(topic).key("k"));
+    let mixed = batch(1, &mixed);
     let transport = rig.transport();
     let outcomes = publish(&transport, &mixed, SOON).await;
     assert_eq!((&outcomes[0], &outcomes[2]), (&Outcome::Delivered, &Outcome::Delivered));
@@ -158,4 +159,30 @@ async fn what_keeps_a_client_from_connecting_is_said() {
     assert!(file.contains("/nowhere.creds"), "{file}");
     let own = reason(NatsConfig::from_connector(async || Err::<async_nats::Client, _>("the vault is closed"))).await;
     assert!(own.contains("the vault is closed"), "{own}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cloud_events_arrive_in_both_modes() {
+    let rig = Rig::shared(config()).await;
+    // A message that is sent again is dropped: each mode gets a subject, and a stream, of its own.
+    let other = Rig::shared(config()).await;
+    for (rig, format) in
+        [(&rig, WireFormat::cloud_events_binary("/orders")), (&other, WireFormat::cloud_events_structured("/orders"))]
+    {
+        let transport = NatsTransport::connect(rig.config().format(format)).expect("valid settings");
+        let sent = CloudEvent::batch(&rig.topic("x"));
+        assert_eq!(publish(&transport, &sent, SOON).await, [Outcome::Delivered]);
+    }
+    let (binary, structured) = (&rig.stored().await[0], &other.stored().await[0]);
+    let key = binary.header("ce-partitionkey");
+    assert_eq!(key, Some("%D0%BA%D0%BB%D1%8E%D1%87"), "percent-encoded, as the binding for NATS demands");
+    let header = |name: &str| match name {
+        "ce-partitionkey" => Some("ключ".to_owned()),
+        name => binary.header(name).map(str::to_owned),
+    };
+    CloudEvent::assert_binary("ce-", header, &binary.payload);
+    assert_eq!(binary.header("ce-datacontenttype"), Some("application/json"));
+    CloudEvent::assert_structured(&structured.payload);
+    assert_eq!(structured.header("content-type"), Some("application/cloudevents+json; charset=utf-8"));
+    assert_eq!(structured.header("Nats-Msg-Id"), binary.header("ce-id"));
 }

@@ -6,9 +6,9 @@ use async_nats::ConnectOptions;
 use async_nats::jetstream::{self, stream};
 use outbox_core::transport::Outcome;
 use outbox_nats::{NatsConfig, NatsTransport};
-use testkit::Nats;
+use testkit::{Nats, Sample, batch, publish};
 
-use crate::rig::{SOON, Sample, batch, publish};
+use crate::rig::SOON;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subject_that_is_not_permitted_is_a_destination_and_is_known_at_once() {
@@ -18,8 +18,8 @@ async fn a_subject_that_is_not_permitted_is_a_destination_and_is_known_at_once()
     let subjects = vec!["open.>".into(), "denied.>".into()];
     admin.create_stream(stream::Config { name: "S".into(), subjects, ..Default::default() }).await.expect("a stream");
 
-    let of = |topic| Sample { topic, key: Some("k"), payload: b"x".to_vec(), headers: None };
-    let mixed = batch(1, &[of("open.a"), of("denied.a"), of("open.b"), of("denied.b"), of("denied.a")]);
+    let mixed = ["open.a", "denied.a", "open.b", "denied.b", "denied.a"].map(|topic| Sample::new(topic).key("k"));
+    let mixed = batch(1, &mixed);
     let expected = [true, false, true, false, false];
     let url = nats.url().replace("://", "://app:s3cr3t@");
     let config = NatsConfig::new(url).ack_timeout(Duration::from_secs(20));

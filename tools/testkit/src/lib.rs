@@ -1,4 +1,4 @@
-//! Real servers, a fault proxy and child processes for the tests.
+//! Real servers, a fault proxy, child processes, and the way transports are tried, for the tests.
 //!
 //! A server is found by its environment variable (`OUTBOX_TEST_POSTGRES_URL`, `OUTBOX_TEST_KAFKA_URL` and so on), else
 //! it is a container of a local or pulled image (`OUTBOX_TEST_POSTGRES_IMAGE` and so on as `name:tag`). A test that can
@@ -10,6 +10,7 @@ mod admin;
 mod bin_path;
 mod broker;
 mod child;
+mod cloud_event;
 mod container;
 mod engine;
 mod exec;
@@ -24,7 +25,10 @@ mod nats;
 mod pgbouncer;
 mod postgres;
 mod postgres_pair;
+mod publish;
 mod rabbitmq;
+mod relayed;
+mod sample;
 mod server;
 mod shared;
 mod sns_topic;
@@ -33,6 +37,7 @@ mod wait;
 pub use bin_path::outbox_bin;
 pub use broker::Broker;
 pub use child::Process;
+pub use cloud_event::CloudEvent;
 pub use kafka_record::KafkaRecord;
 pub use kafka_server::Kafka;
 pub use localstack::Localstack;
@@ -43,7 +48,10 @@ pub use outbox_conformance::transport::Proxy;
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use postgres_pair::PostgresPair;
+pub use publish::publish;
 pub use rabbitmq::RabbitMq;
+pub use relayed::{Copy, Relayed};
+pub use sample::{Sample, batch, numbers};
 pub use server::Server;
 pub use sns_topic::{SnsMessage, SnsTopic};
 pub use wait::eventually;
