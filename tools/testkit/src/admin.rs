@@ -1,18 +1,15 @@
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use url::Url;
 
-use crate::container::Container;
 use crate::names;
 
 /// What the names of the tests' databases begin with.
 pub(crate) const PREFIX: &str = "outbox_test";
-/// Generous: the machine may run many builds and servers at once.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// A database of a test that ran so long ago is dropped, if nobody is connected to it.
 const STALE: Duration = Duration::from_secs(3600);
 
@@ -50,27 +47,6 @@ pub(crate) fn with_database(url: &str, name: &str) -> String {
 
 pub(crate) fn parsed(url: &str) -> Url {
     Url::parse(url).unwrap_or_else(|e| panic!("{url} is not a URL: {e}"))
-}
-
-/// Waits for an answer over TCP. The images' first starts also run a server for their preparations, but that one
-/// listens on a Unix socket only.
-pub(crate) async fn ready(url: &str, container: Option<&Container>) {
-    let end = Instant::now() + PATIENCE;
-    for attempt in 1.. {
-        let why = match tokio::time::timeout(Duration::from_secs(5), execute(url, "SELECT 1")).await {
-            Ok(Ok(())) => return,
-            Ok(Err(e)) => e.to_string(),
-            Err(_) => "no answer".into(),
-        };
-        if let Some(container) = container
-            && attempt % 25 == 0
-            && let Some(log) = container.log_if_ended().await
-        {
-            panic!("{url}: the server has ended; the end of its log:\n{log}");
-        }
-        assert!(Instant::now() < end, "{url} does not serve: {why}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Drops the databases of long past tests; one that is in use stays.

@@ -1,18 +1,21 @@
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 use tokio::sync::OnceCell;
 
-use crate::shared;
+use crate::handle::Recipe;
+use crate::{admin, shared};
 
 /// One kind of database server: how to find or start it.
 #[derive(Debug)]
 pub(crate) struct Kind {
     /// Of the shared container, and of its lock.
-    pub(crate) name: &'static str,
+    name: &'static str,
     pub(crate) url_variable: &'static str,
     image_variable: &'static str,
     usual_image: (&'static str, &'static str),
     /// Inside the container.
-    pub(crate) port: u16,
+    port: u16,
     scheme_and_login: &'static str,
     admin_database: &'static str,
     environment: (&'static str, &'static str),
@@ -22,7 +25,9 @@ pub(crate) struct Kind {
     /// For a server of the test's own: it loses nothing it has acknowledged.
     durable: &'static [&'static str],
     /// The shared server's admin URL, and whether it is our container.
-    pub(crate) shared: OnceCell<(String, bool)>,
+    shared: OnceCell<(String, bool)>,
+    /// Whether the databases of long past tests were dropped.
+    pub(crate) swept: OnceCell<()>,
 }
 
 pub(crate) static POSTGRES_14: Kind =
@@ -53,6 +58,7 @@ const fn postgres(
         quick: &["-c", "max_connections=400", "-c", "fsync=off"],
         durable: &["-c", "max_connections=200"],
         shared: OnceCell::const_new(),
+        swept: OnceCell::const_new(),
     }
 }
 
@@ -75,6 +81,7 @@ pub(crate) static MYSQL: Kind = Kind {
     ],
     durable: &["--max-connections=200"],
     shared: OnceCell::const_new(),
+    swept: OnceCell::const_new(),
 };
 
 pub(crate) static MARIADB: Kind = Kind {
@@ -90,17 +97,10 @@ pub(crate) static MARIADB: Kind = Kind {
     quick: &["--max-connections=400", "--innodb-flush-log-at-trx-commit=2", "--innodb-doublewrite=OFF"],
     durable: &["--max-connections=200"],
     shared: OnceCell::const_new(),
+    swept: OnceCell::const_new(),
 };
 
 impl Kind {
-    pub(crate) fn shared_image(&self) -> ContainerRequest<GenericImage> {
-        self.image().with_cmd(self.settings.iter().chain(self.quick).copied())
-    }
-
-    pub(crate) fn own_image(&self) -> ContainerRequest<GenericImage> {
-        self.image().with_cmd(self.durable_settings())
-    }
-
     pub(crate) fn durable_settings(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.settings.iter().chain(self.durable).copied()
     }
@@ -111,9 +111,41 @@ impl Kind {
         let image = shared::image(self.image_variable, self.usual_image);
         image.with_env_var(name, value).with_shm_size(256 << 20)
     }
+}
 
-    /// The admin database of a container of ours.
-    pub(crate) fn url_at(&self, port: u16) -> String {
+impl Recipe for Kind {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn url_variable(&self) -> &'static str {
+        self.url_variable
+    }
+
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The admin database.
+    fn url_at(&self, port: u16) -> String {
         format!("{}@127.0.0.1:{port}/{}", self.scheme_and_login, self.admin_database)
+    }
+
+    fn shared_image(&self) -> ContainerRequest<GenericImage> {
+        self.image().with_cmd(self.settings.iter().chain(self.quick).copied())
+    }
+
+    fn own_image(&self) -> ContainerRequest<GenericImage> {
+        self.image().with_cmd(self.durable_settings())
+    }
+
+    /// Over TCP. The images' first starts also run a server for their preparations, but that one listens on a Unix
+    /// socket only.
+    fn answers(&self, url: String) -> BoxFuture<'static, Result<(), String>> {
+        async move { admin::execute(&url, "SELECT 1").await.map_err(|e| e.to_string()) }.boxed()
+    }
+
+    fn found(&self) -> &OnceCell<(String, bool)> {
+        &self.shared
     }
 }

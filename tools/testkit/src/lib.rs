@@ -14,6 +14,7 @@ mod cloud_event;
 mod container;
 mod engine;
 mod exec;
+mod handle;
 mod kafka_client;
 mod kafka_record;
 mod kafka_server;
@@ -35,9 +36,9 @@ mod sns_topic;
 mod wait;
 
 pub use bin_path::outbox_bin;
-pub use broker::Broker;
 pub use child::Process;
 pub use cloud_event::CloudEvent;
+pub use handle::Handle;
 pub use kafka_record::KafkaRecord;
 pub use kafka_server::Kafka;
 pub use localstack::Localstack;

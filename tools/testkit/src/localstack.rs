@@ -5,8 +5,9 @@ use futures_util::FutureExt;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 use tokio::sync::OnceCell;
 
+use crate::Handle;
 use crate::broker::BrokerKind;
-use crate::{Broker, SnsTopic, names};
+use crate::{SnsTopic, names};
 
 static LOCALSTACK: BrokerKind = BrokerKind {
     name: "outbox-test-localstack",
@@ -16,7 +17,7 @@ static LOCALSTACK: BrokerKind = BrokerKind {
     port: 4566,
     url_at: |port| format!("http://127.0.0.1:{port}"),
     image,
-    ready: |url| {
+    answers: |url| {
         async move {
             let sns = aws_sdk_sns::Client::new(&settings(&url).await);
             sns.list_topics().send().await.map_err(|e| format!("{e:?}"))?;
@@ -45,7 +46,7 @@ async fn settings(url: &str) -> aws_config::SdkConfig {
 /// A LocalStack with SNS and SQS: [`shared`](Self::shared) for most tests, [`own`](Self::own) for those that harm it.
 /// It keeps nothing over a restart.
 #[derive(Debug)]
-pub struct Localstack(Broker);
+pub struct Localstack(Handle);
 
 impl Localstack {
     /// What stands before a topic's name in its ARN.
@@ -57,7 +58,7 @@ impl Localstack {
     /// # Panics
     /// If there is neither the variable nor a Docker engine, or it does not start.
     pub async fn shared() -> Self {
-        Self(Broker::shared(&LOCALSTACK).await)
+        Self(Handle::shared(&LOCALSTACK).await)
     }
 
     /// A container of this test's own, removed on drop.
@@ -65,7 +66,7 @@ impl Localstack {
     /// # Panics
     /// If there is no Docker engine, or it does not start.
     pub async fn own() -> Self {
-        Self(Broker::own(&LOCALSTACK).await)
+        Self(Handle::own(&LOCALSTACK).await)
     }
 
     /// The same in the host's network, for benchmarks.
@@ -73,7 +74,7 @@ impl Localstack {
     /// # Panics
     /// Like [`own`](Self::own).
     pub async fn own_on_host() -> Self {
-        Self(Broker::own_on_host(&LOCALSTACK).await)
+        Self(LOCALSTACK.own_on_host().await)
     }
 
     /// The settings of clients: its endpoint, a region and credentials.
@@ -94,9 +95,9 @@ impl Localstack {
 }
 
 impl Deref for Localstack {
-    type Target = Broker;
+    type Target = Handle;
 
-    fn deref(&self) -> &Broker {
+    fn deref(&self) -> &Handle {
         &self.0
     }
 }

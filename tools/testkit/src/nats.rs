@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 use tokio::sync::OnceCell;
 
-use crate::Broker;
+use crate::Handle;
 use crate::broker::BrokerKind;
 
 static NATS: BrokerKind = kind("outbox-test-nats", "OUTBOX_TEST_NATS_URL", "OUTBOX_TEST_NATS_IMAGE", "2.15");
@@ -31,7 +31,7 @@ static SECURED: BrokerKind = BrokerKind {
             .with_copy_to("/server.pem", include_bytes!("nats/server.pem").to_vec())
             .with_copy_to("/server.key", include_bytes!("nats/server.key").to_vec())
     },
-    ready: |url| {
+    answers: |url| {
         async move {
             let admin = ConnectOptions::with_user_and_password("admin".into(), "admin".into());
             admin.connect(url).await.map(drop).map_err(|e| e.to_string())
@@ -61,7 +61,7 @@ const fn kind(
         port: 4222,
         url_at: |port| format!("nats://127.0.0.1:{port}"),
         image,
-        ready: |url| {
+        answers: |url| {
             async move {
                 let client = async_nats::connect(url).await.map_err(|e| e.to_string())?;
                 let jetstream = async_nats::jetstream::new(client);
@@ -89,7 +89,7 @@ fn image(image: GenericImage, port: Option<u16>) -> ContainerRequest<GenericImag
 /// A real NATS server with JetStream: [`shared`](Self::shared) for most tests, [`own`](Self::own) for those that harm
 /// it. 2.15, or 2.10.
 #[derive(Debug)]
-pub struct Nats(Broker);
+pub struct Nats(Handle);
 
 impl Nats {
     /// The authority, in PEM, that signed the certificates of [`own_secured`](Self::own_secured) and of its clients.
@@ -105,7 +105,7 @@ impl Nats {
     /// # Panics
     /// If there is neither the variable nor a Docker engine, or the server does not start.
     pub async fn shared() -> Self {
-        Self(Broker::shared(&NATS).await)
+        Self(Handle::shared(&NATS).await)
     }
 
     /// The same for 2.10, with `OUTBOX_TEST_NATS210_URL`.
@@ -113,15 +113,15 @@ impl Nats {
     /// # Panics
     /// Like [`shared`](Self::shared).
     pub async fn shared_210() -> Self {
-        Self(Broker::shared(&NATS_210).await)
+        Self(Handle::shared(&NATS_210).await)
     }
 
-    /// A container of this test's own, removed on drop. Its data survive [`kill`](Broker::kill).
+    /// A container of this test's own, removed on drop. Its data survive [`kill`](Handle::kill).
     ///
     /// # Panics
     /// If there is no Docker engine, or the server does not start.
     pub async fn own() -> Self {
-        Self(Broker::own(&NATS).await)
+        Self(Handle::own(&NATS).await)
     }
 
     /// The same for 2.10.
@@ -129,7 +129,7 @@ impl Nats {
     /// # Panics
     /// Like [`own`](Self::own).
     pub async fn own_210() -> Self {
-        Self(Broker::own(&NATS_210).await)
+        Self(Handle::own(&NATS_210).await)
     }
 
     /// 2.15 with users: `admin` with the password `admin` may do everything, `app` with `s3cr3t` may publish to `open.>`
@@ -138,7 +138,7 @@ impl Nats {
     /// # Panics
     /// Like [`own`](Self::own).
     pub async fn own_secured() -> Self {
-        Self(Broker::own(&SECURED).await)
+        Self(Handle::own(&SECURED).await)
     }
 
     /// 2.15 in the host's network, for benchmarks.
@@ -146,14 +146,14 @@ impl Nats {
     /// # Panics
     /// Like [`own`](Self::own).
     pub async fn own_on_host() -> Self {
-        Self(Broker::own_on_host(&NATS).await)
+        Self(NATS.own_on_host().await)
     }
 }
 
 impl Deref for Nats {
-    type Target = Broker;
+    type Target = Handle;
 
-    fn deref(&self) -> &Broker {
+    fn deref(&self) -> &Handle {
         &self.0
     }
 }

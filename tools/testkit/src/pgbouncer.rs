@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 use url::Url;
 
+use crate::kind::POSTGRES_17;
 use crate::{Server, admin, free_port, shared};
 
 /// A PgBouncer of this test's own in transaction mode, in front of a PostgreSQL server; removed on drop.
@@ -27,7 +28,7 @@ impl PgBouncer {
             (image(&database, port), vec![], port)
         })
         .await;
-        Self(Server::started(by_way_of(port, server.url()), container).await)
+        Self(Server::started(&POSTGRES_17, by_way_of(port, server.url()), container).await)
     }
 
     /// The same database, user and password, by way of the pooler.

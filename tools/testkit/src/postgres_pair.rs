@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use testcontainers::ImageExt;
 
+use crate::handle::Recipe;
 use crate::kind::POSTGRES_17;
 use crate::{Postgres, Server, admin, eventually, free_port, shared};
 
@@ -96,5 +97,5 @@ async fn start(primary: Option<u16>) -> Postgres {
         (image, vec![], port)
     })
     .await;
-    Postgres(Server::started(POSTGRES_17.url_at(port), container).await)
+    Postgres(Server::started(&POSTGRES_17, POSTGRES_17.url_at(port), container).await)
 }

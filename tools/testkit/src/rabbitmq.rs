@@ -9,8 +9,9 @@ use lapin::{Channel, Connection, ConnectionProperties};
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 use tokio::sync::{Mutex, OnceCell};
 
+use crate::Handle;
 use crate::broker::BrokerKind;
-use crate::{Broker, names};
+use crate::names;
 
 /// So many messages are taken out of a queue one by one.
 const FEW: u32 = 50;
@@ -25,7 +26,7 @@ static RABBITMQ: BrokerKind = BrokerKind {
     port: 5672,
     url_at: |port| format!("amqp://guest:guest@127.0.0.1:{port}"),
     image,
-    ready: |url| {
+    answers: |url| {
         async move {
             let connection = Connection::connect(&url, ConnectionProperties::default()).await;
             let connection = connection.map_err(|e| e.to_string())?;
@@ -49,7 +50,7 @@ fn image(image: GenericImage, port: Option<u16>) -> ContainerRequest<GenericImag
 /// A real RabbitMQ 4 broker: [`shared`](Self::shared) for most tests, [`own`](Self::own) for those that harm it.
 #[derive(Debug)]
 pub struct RabbitMq {
-    broker: Broker,
+    broker: Handle,
     /// Of the test's own questions.
     connection: Mutex<Option<Connection>>,
 }
@@ -61,15 +62,15 @@ impl RabbitMq {
     /// # Panics
     /// If there is neither the variable nor a Docker engine, or the broker does not start.
     pub async fn shared() -> Self {
-        Self::of(Broker::shared(&RABBITMQ).await)
+        Self::of(Handle::shared(&RABBITMQ).await)
     }
 
-    /// A container of this test's own, removed on drop. Its data survive [`kill`](Broker::kill).
+    /// A container of this test's own, removed on drop. Its data survive [`kill`](Handle::kill).
     ///
     /// # Panics
     /// If there is no Docker engine, or the broker does not start.
     pub async fn own() -> Self {
-        Self::of(Broker::own(&RABBITMQ).await)
+        Self::of(Handle::own(&RABBITMQ).await)
     }
 
     /// The same in the host's network, for benchmarks.
@@ -77,10 +78,10 @@ impl RabbitMq {
     /// # Panics
     /// Like [`own`](Self::own).
     pub async fn own_on_host() -> Self {
-        Self::of(Broker::own_on_host(&RABBITMQ).await)
+        Self::of(RABBITMQ.own_on_host().await)
     }
 
-    fn of(broker: Broker) -> Self {
+    fn of(broker: Handle) -> Self {
         Self { broker, connection: Mutex::const_new(None) }
     }
 
@@ -162,9 +163,9 @@ impl RabbitMq {
 }
 
 impl Deref for RabbitMq {
-    type Target = Broker;
+    type Target = Handle;
 
-    fn deref(&self) -> &Broker {
+    fn deref(&self) -> &Handle {
         &self.broker
     }
 }

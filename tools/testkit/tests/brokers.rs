@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testkit::{Broker, Localstack, Nats, RabbitMq};
+use testkit::{Handle, Localstack, Nats, RabbitMq};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -21,7 +21,7 @@ async fn shared_brokers_answer() {
 #[tokio::test]
 async fn a_broker_comes_back_on_its_port() {
     let (rabbitmq, nats, localstack) = tokio::join!(RabbitMq::own(), Nats::own(), Localstack::own());
-    let brokers: [&Broker; 3] = [&rabbitmq, &nats, &localstack];
+    let brokers: [&Handle; 3] = [&rabbitmq, &nats, &localstack];
     for broker in brokers {
         broker.kill().await;
         assert!(TcpStream::connect(("127.0.0.1", broker.port())).await.is_err(), "{} is gone", broker.url());
