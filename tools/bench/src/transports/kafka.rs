@@ -42,7 +42,7 @@ impl Contest for KafkaContest {
     }
 
     fn sizes(&self) -> (usize, usize) {
-        (300_000, 100_000)
+        (600_000, 300_000)
     }
 
     fn target_with_one_key(&self) -> bool {
