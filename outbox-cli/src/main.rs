@@ -106,7 +106,9 @@ impl Tables {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        // This client logs what no queue takes with its payload.
+        .unwrap_or_else(|_| "info,lapin::returned_messages=off".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Cli::parse().command {
         Command::Migrate { tables, sql } => {

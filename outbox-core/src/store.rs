@@ -265,11 +265,12 @@ pub struct ParkedMessage {
     pub seq: i64,
     /// Its ordering key.
     pub key: Option<String>,
-    /// Attempts so far; 0 for one that only waits behind another.
+    /// Attempts so far; 0 for one that only waits behind another, or for its topic.
     pub attempts: u32,
     /// The time from now to the next attempt.
     pub due_in: Duration,
-    /// Why the last attempt failed.
+    /// Why the last attempt failed; of one without attempts, what its topic lacks. To be kept as it is: a takeover goes
+    /// by it.
     pub last_error: Option<String>,
 }
 
