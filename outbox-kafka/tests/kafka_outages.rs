@@ -7,7 +7,27 @@ use std::time::Duration;
 use outbox_core::memory::MemoryStore;
 use outbox_core::{Message, Relay, StoreRelay};
 use outbox_kafka::{KafkaConfig, KafkaTransport};
-use testkit::{Kafka, Proxy, free_port};
+use testkit::{Kafka, KafkaPair, Proxy, free_port};
+
+/// The alarm of `min.insync.replicas`: a broker that is there, answers, and stores nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_replicas_cost_nothing_but_time() {
+    let kafka = KafkaPair::own().await;
+    let topic = kafka.careful_topic("isr", 2).await;
+    let mut relay = relayed::start(&kafka);
+    relay.commit(&topic, 10, 100);
+    relay.delivered().await;
+    kafka.kill_second().await;
+    relay.commit(&topic, 100, 100);
+    relay.noticed().await;
+    relay.tried(3).await;
+    assert_eq!(relay.stats().delivered, 100);
+    relay.assert_nothing_was_given_up(0);
+    kafka.start_second().await;
+    relay.delivered().await;
+    relay.assert_nothing_was_given_up(0);
+    relayed::end(relay, &kafka, &topic, 20_000).await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_killed_and_started_again_loses_nothing() {

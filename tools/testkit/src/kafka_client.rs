@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -38,10 +38,19 @@ pub(crate) fn wait_ready(bootstrap: &str) {
     });
 }
 
+/// Waits until the cluster has so many brokers. Blocks.
+pub(crate) fn wait_brokers(bootstrap: &str, brokers: usize) {
+    let consumer: BaseConsumer = config(bootstrap).create().expect("a Kafka client");
+    settle(&format!("{brokers} brokers at {bootstrap}"), || {
+        let seen = consumer.fetch_metadata(None, ONE_CALL).map_err(|e| e.to_string())?.brokers().len();
+        if seen == brokers { Ok(()) } else { Err(format!("{seen} brokers")) }
+    });
+}
+
 /// Creates the topic; returns when all its partitions have a leader. Blocks.
-pub(crate) fn create(bootstrap: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+pub(crate) fn create(bootstrap: &str, name: &str, partitions: i32, replicas: i32, settings: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> = config(bootstrap).create().expect("a Kafka client");
-    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
     let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     let created = tokio::runtime::Handle::current().block_on(admin.create_topics([&topic], &options));
@@ -53,18 +62,6 @@ pub(crate) fn create(bootstrap: &str, name: &str, partitions: i32, settings: &[(
         let seen = consumer.fetch_metadata(Some(name), ONE_CALL).map_err(|e| e.to_string())?;
         led(seen.topics())
     });
-}
-
-/// Gives the topic these settings, and the usual values to all others. Blocks.
-pub(crate) fn alter(bootstrap: &str, name: &str, settings: &[(&str, &str)]) {
-    let admin: AdminClient<DefaultClientContext> = config(bootstrap).create().expect("a Kafka client");
-    let change = AlterConfig::new(ResourceSpecifier::Topic(name));
-    let change = settings.iter().fold(change, |change, (key, value)| change.set(key, value));
-    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
-    let changed = tokio::runtime::Handle::current().block_on(admin.alter_configs([&change], &options));
-    for result in changed.unwrap_or_else(|e| panic!("the settings of {name}: {e}")) {
-        result.unwrap_or_else(|(_, e)| panic!("the settings of {name}: {e}"));
-    }
 }
 
 /// Deletes the topics of long past tests. Blocks.

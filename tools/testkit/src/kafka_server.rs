@@ -5,7 +5,7 @@ use tokio::task::spawn_blocking;
 use crate::container::Container;
 use crate::{KafkaRecord, free_port, kafka_client, names, shared};
 
-const URL_VARIABLE: &str = "OUTBOX_TEST_KAFKA_URL";
+pub(crate) const URL_VARIABLE: &str = "OUTBOX_TEST_KAFKA_URL";
 const NAME: &str = "outbox-test-kafka";
 
 /// A real Kafka broker: [`shared`](Self::shared) for most tests, [`own`](Self::own) for those that harm it.
@@ -98,24 +98,13 @@ impl Kafka {
         names::unique(prefix, '-')
     }
 
-    /// Gives the topic these settings, and the usual values to all others.
-    pub async fn alter(&self, topic: &str, settings: &[(&str, &str)]) {
-        let topic = topic.to_owned();
-        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        self.client(move |bootstrap| {
-            let settings: Vec<_> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
-            kafka_client::alter(bootstrap, &topic, &settings);
-        })
-        .await;
-    }
-
     /// Creates a topic of exactly this name, which only a broker of the test's own should be given.
     pub async fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let name = name.to_owned();
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         self.client(move |bootstrap| {
             let settings: Vec<_> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
-            kafka_client::create(bootstrap, &name, partitions, &settings);
+            kafka_client::create(bootstrap, &name, partitions, 1, &settings);
         })
         .await;
     }
@@ -168,7 +157,7 @@ impl Kafka {
         Self::started(container, proxy_port, port, bypass).await
     }
 
-    async fn started(container: Container, proxy_port: Option<u16>, port: u16, bypass: u16) -> Self {
+    pub(crate) async fn started(container: Container, proxy_port: Option<u16>, port: u16, bypass: u16) -> Self {
         let bootstrap = format!("127.0.0.1:{}", proxy_port.unwrap_or(port));
         let kafka = Self { bootstrap, bypass: format!("127.0.0.1:{bypass}"), port, container: Some(container) };
         kafka.client(kafka_client::wait_ready).await;
@@ -176,7 +165,7 @@ impl Kafka {
     }
 
     /// librdkafka's calls block.
-    async fn client<T: Send + 'static>(&self, call: impl FnOnce(&str) -> T + Send + 'static) -> T {
+    pub(crate) async fn client<T: Send + 'static>(&self, call: impl FnOnce(&str) -> T + Send + 'static) -> T {
         blocking(self.bypass.clone(), call).await
     }
 
@@ -217,35 +206,60 @@ async fn find_shared() -> String {
 
 /// One broker that is its own controller. `port` is published under its own number, and advertised as `advertised`.
 fn image(port: u16, advertised: u16, bypass: u16) -> ContainerRequest<GenericImage> {
-    let listeners = [
-        ("LISTENERS", format!("PLAINTEXT://:{port},BYPASS://:{bypass},BROKER://:9093,CONTROLLER://localhost:9094")),
-        (
-            "ADVERTISED_LISTENERS",
-            format!("PLAINTEXT://127.0.0.1:{advertised},BYPASS://127.0.0.1:{bypass},BROKER://localhost:9093"),
-        ),
-    ];
-    let settings = [
-        ("NODE_ID", "1"),
-        ("PROCESS_ROLES", "broker,controller"),
-        (
-            "LISTENER_SECURITY_PROTOCOL_MAP",
-            "PLAINTEXT:PLAINTEXT,BYPASS:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        ),
-        ("INTER_BROKER_LISTENER_NAME", "BROKER"),
-        ("CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
-        ("CONTROLLER_QUORUM_VOTERS", "1@localhost:9094"),
-        ("OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
-        ("TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
-        ("TRANSACTION_STATE_LOG_MIN_ISR", "1"),
-        ("GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
-        ("AUTO_CREATE_TOPICS_ENABLE", "false"),
-        // A killed broker comes back only when the controller has given up its former session.
-        ("BROKER_SESSION_TIMEOUT_MS", "1500"),
-        ("BROKER_HEARTBEAT_INTERVAL_MS", "300"),
-    ];
-    let usual = shared::image("OUTBOX_TEST_KAFKA_IMAGE", ("apache/kafka", "4.1.1"));
-    let image = usual.with_env_var("CLUSTER_ID", "5L6g3nShT-eMCtK--X86sw");
-    let image =
-        listeners.into_iter().fold(image, |image, (name, value)| image.with_env_var(format!("KAFKA_{name}"), value));
-    settings.into_iter().fold(image, |image, (name, value)| image.with_env_var(format!("KAFKA_{name}"), value))
+    Node { id: 1, port, advertised, bypass, between: 9093, controller: 9094 }.image()
+}
+
+/// A broker of a cluster whose first one is the controller.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Node {
+    pub(crate) id: u16,
+    /// For clients, and what they are told instead.
+    pub(crate) port: u16,
+    pub(crate) advertised: u16,
+    /// For the testkit itself.
+    pub(crate) bypass: u16,
+    /// For the other brokers.
+    pub(crate) between: u16,
+    /// Where the first one is the controller.
+    pub(crate) controller: u16,
+}
+
+impl Node {
+    pub(crate) fn image(self) -> ContainerRequest<GenericImage> {
+        let Self { id, port, advertised, bypass, between, controller } = self;
+        let mut listeners = format!("PLAINTEXT://:{port},BYPASS://:{bypass},BROKER://:{between}");
+        if id == 1 {
+            listeners += &format!(",CONTROLLER://localhost:{controller}");
+        }
+        let own = [
+            ("NODE_ID", id.to_string()),
+            ("PROCESS_ROLES", if id == 1 { "broker,controller" } else { "broker" }.to_owned()),
+            ("CONTROLLER_QUORUM_VOTERS", format!("1@localhost:{controller}")),
+            ("LISTENERS", listeners),
+            (
+                "ADVERTISED_LISTENERS",
+                format!("PLAINTEXT://127.0.0.1:{advertised},BYPASS://127.0.0.1:{bypass},BROKER://localhost:{between}"),
+            ),
+        ];
+        let settings = [
+            (
+                "LISTENER_SECURITY_PROTOCOL_MAP",
+                "PLAINTEXT:PLAINTEXT,BYPASS:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            ),
+            ("INTER_BROKER_LISTENER_NAME", "BROKER"),
+            ("CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
+            ("OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
+            ("TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
+            ("TRANSACTION_STATE_LOG_MIN_ISR", "1"),
+            ("GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
+            ("AUTO_CREATE_TOPICS_ENABLE", "false"),
+            // A killed broker comes back only when the controller has given up its former session.
+            ("BROKER_SESSION_TIMEOUT_MS", "1500"),
+            ("BROKER_HEARTBEAT_INTERVAL_MS", "300"),
+        ];
+        let usual = shared::image("OUTBOX_TEST_KAFKA_IMAGE", ("apache/kafka", "4.1.1"));
+        let settings = settings.map(|(name, value)| (name, value.to_owned())).into_iter().chain(own);
+        let image = usual.with_env_var("CLUSTER_ID", "5L6g3nShT-eMCtK--X86sw");
+        settings.fold(image, |image, (name, value)| image.with_env_var(format!("KAFKA_{name}"), value))
+    }
 }
