@@ -52,6 +52,11 @@ impl<'a> Check<'a> {
                     what,
                     "declare it, as a quorum queue or a durable one, or see AmqpConfig::declare",
                 )?);
+            } else if !named && self.settings.declare.is_none() && !self.is_durable(&queue).await? {
+                found.push(Finding::new(
+                    format!("the queue {topic:?} is not durable: what it has is gone when the broker starts again"),
+                    "declare it as a quorum queue, or a durable one",
+                ));
             } else if named && let Err(e) = self.bind(&queue).await {
                 let what = format!("the queue {topic:?} cannot be bound to the exchange {exchange:?}");
                 found.push(finding(&e, what, "bind a queue with the topic as routing key")?);
@@ -80,6 +85,18 @@ impl<'a> Check<'a> {
         }
         let options = QueueDeclareOptions { passive: kind.is_none(), durable: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(name.clone(), options, arguments).await.map(drop)
+    }
+
+    /// A queue that is there and is not durable says so when it is declared as one that is. It may refuse that for other
+    /// reasons too, such as its type, which say nothing here.
+    async fn is_durable(&self, name: &ShortString) -> Result<bool, BoxError> {
+        let channel = self.link.plain_channel().await?;
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        match channel.queue_declare(name.clone(), options, FieldTable::default()).await {
+            Err(e) if Fault::of(&e) == Fault::Unknown => Err(e.to_string().into()),
+            Err(e) => Ok(!e.to_string().contains("'durable'")),
+            Ok(_) => Ok(true),
+        }
     }
 
     async fn bind(&self, queue: &ShortString) -> Result<(), Error> {

@@ -48,8 +48,8 @@ impl Transport for AmqpTransport {
     }
 
     /// Looks whether the exchange, or without one the queue of each topic, is there, and declares them if it is
-    /// [told to](AmqpConfig::declare). AMQP does not tell whether something is durable, nor what is bound to an
-    /// exchange, nor the broker's `max_message_size`.
+    /// [told to](AmqpConfig::declare); and whether a queue is durable. AMQP does not tell whether an exchange is, nor
+    /// what is bound to it, nor the broker's `max_message_size`.
     async fn check(&self, topics: &[String]) -> Result<Vec<Finding>, BoxError> {
         Check::new(&self.client).await?.run(topics).await
     }

@@ -1,5 +1,7 @@
 //! What is found before the first publish.
 
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 use outbox_amqp::QueueKind;
 
 use super::*;
@@ -28,6 +30,24 @@ async fn what_is_missing_is_named_with_advice() {
     let config = AmqpConfig::new(broker.url()).exchange("never-declared");
     let seen = found(&AmqpTransport::connect(config).expect("valid settings"), &[&topic]).await;
     assert!(seen.len() == 1 && seen[0].contains("never-declared"), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_not_durable_is_named_and_left_as_it_is() {
+    let broker = RabbitMq::shared().await;
+    let topic = format!("{}-transient", broker.queue("check", false).await);
+    let options = QueueDeclareOptions { exclusive: false, auto_delete: true, ..QueueDeclareOptions::default() };
+    let channel = broker.channel().await;
+    channel.queue_declare(topic.as_str().into(), options, FieldTable::default()).await.expect("a transient queue");
+    let transport = connect(broker.url());
+    for _ in 0..2 {
+        let seen = found(&transport, &[&topic]).await;
+        assert!(seen.len() == 1 && seen[0].contains(&topic) && seen[0].contains("not durable"), "{seen:?}");
+    }
+    for quorum in [false, true] {
+        let durable = broker.queue("check", quorum).await;
+        assert_eq!(found(&transport, &[&durable]).await, Vec::<String>::new(), "quorum: {quorum}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
