@@ -2,6 +2,7 @@
 #![doc = include_str!("store/guide.md")]
 #![doc = include_str!("store/mutants.md")]
 
+mod admin;
 mod atomic;
 mod calls;
 mod capability;
@@ -68,4 +69,11 @@ crate::suite::suite! { ($)
     call_1_at_the_same_time: "CALL-1" "`fetch`, `read` and `settle` may run at the same time, each of them once." => calls::at_the_same_time;
     call_2_dropped: "CALL-2" "A call that was dropped half-way leaves the name free to be acquired." => calls::dropped;
     capability_1_declared: "CAPABILITY-1" "`capabilities` declares all of `fan_out`, `replay` and `retention` that the store can do." => capability::declared;
+    admin_1_lists: "ADMIN-1" "Dead letters are listed whole, page by page, and filtered by everything that a filter has." => admin::lists;
+    admin_2_replays: "ADMIN-2" "A dead letter that is replayed is parked for its relay alone, at no attempt, and is a dead letter no more." => admin::replays;
+    admin_3_paces: "ADMIN-3" "With a pace, replayed messages become due one after the other, in their order." => admin::paces;
+    admin_4_discards: "ADMIN-4" "A dead letter that was discarded is gone, and never handed out again." => admin::discards;
+    admin_5_waiting: "ADMIN-5" "A message that waits is listed; `retry` makes it due at once, at no attempt; `give_up` makes it a dead letter." => admin::waiting;
+    admin_6_pauses: "ADMIN-6" "Pauses of a relay and of its keys show in `orders` and in `paused`, until they are resumed." => admin::pauses;
+    admin_7_revises: "ADMIN-7" "Whatever changes what a relay has to do raises the revision in its `orders`." => admin::revises;
 }

@@ -15,6 +15,7 @@
 //! - **G7 poison is contained**: a message that can never be delivered becomes a dead letter alone.
 //! - **G8 shutdown drains**: what is in flight is finished and settled, and a successor starts at once.
 
+pub mod admin;
 mod batch;
 pub mod clock;
 mod error;
@@ -35,8 +36,8 @@ pub use error::{BoxError, InvalidMessage, StoreError, StoreErrorKind};
 pub use limits::Limits;
 pub use message::{Event, IntoMessage, Message, MessageId};
 pub use relay::{
-    Observer, Relay, RelayBuilder, RelayConfigError, RelayError, RelayEvent, RelayGroup, RelayHandle, RelayStats,
-    Shutdown, StoreRelay,
+    Observer, OnExhausted, OnFailure, Relay, RelayBuilder, RelayConfigError, RelayError, RelayEvent, RelayGroup,
+    RelayHandle, RelayStats, RetryPolicy, Shutdown, StoreRelay,
 };
 pub use seqset::SeqSet;
 pub use store::{

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::admin::{Admin, Orders};
 use crate::{Batch, SeqSet, StoreError, TopicFilter};
 
 /// Where messages are kept and handed out, to one holder of a lease at a time.
@@ -86,6 +87,16 @@ use crate::{Batch, SeqSet, StoreError, TopicFilter};
 /// - `CALL-2` A call that was dropped half-way leaves the name free to be acquired.
 /// - `CAPABILITY-1` `capabilities` declares all of `fan_out`, `replay` and `retention` that the store can do.
 ///
+/// The desk, where there is one ([`admin`](Self::admin)):
+/// - `ADMIN-1` Dead letters are listed whole, page by page, and filtered by everything that a filter has.
+/// - `ADMIN-2` A dead letter that is replayed is parked for its relay alone, at no attempt, and is a dead letter no more.
+/// - `ADMIN-3` With a pace, replayed messages become due one after the other, in their order.
+/// - `ADMIN-4` A dead letter that was discarded is gone, and never handed out again.
+/// - `ADMIN-5` A message that waits is listed; `retry` makes it due at once, at no attempt; `give_up` makes it a dead
+///   letter.
+/// - `ADMIN-6` Pauses of a relay and of its keys show in `orders` and in `paused`, until they are resumed.
+/// - `ADMIN-7` Whatever changes what a relay has to do raises the revision in its `orders`.
+///
 /// A lease is valid until it is released or the name is acquired again; whether one that has expired, and that nobody
 /// took, can still be used and so renewed is the store's choice. A store may remember what is unsettled as at least 64
 /// ranges: what was settled between more of them may come again after a takeover.
@@ -118,6 +129,18 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Signals that there may be new messages. Default: none, so the relay polls.
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
+        None
+    }
+
+    /// What was decided at the desk about a relay name, read without a lease, also of a name that nobody ever held. The
+    /// relay asks before it acquires, and once a second then. Default: nothing is ever decided.
+    async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {
+        _ = relay;
+        Ok(Orders::default())
+    }
+
+    /// The desk. Default: there is none.
+    fn admin(&self) -> Option<Arc<dyn Admin>> {
         None
     }
 }
@@ -153,6 +176,14 @@ macro_rules! forward {
 
             fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
                 (**self).wakeups()
+            }
+
+            async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {
+                (**self).orders(relay).await
+            }
+
+            fn admin(&self) -> Option<Arc<dyn Admin>> {
+                (**self).admin()
             }
         }
     };

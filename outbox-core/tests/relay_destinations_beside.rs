@@ -59,20 +59,31 @@ impl Transport for Slow {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_waits_for_what_of_its_key_is_under_way() {
+    for together in [false, true] {
+        probe_beside(together).await;
+    }
+}
+
+/// `together`: both of the key are of one batch.
+async fn probe_beside(together: bool) {
     let (store, slow) = (MemoryStore::new(), Arc::new(Slow::default()));
     let relay = StoreRelay::builder("test", store.clone(), slow.clone()).build().expect("valid settings");
     let handle = relay.handle();
     let task = tokio::spawn(async move { relay.run(std::future::pending()).await });
-    let enqueue = |topic: &str, key: &str, text: &str| {
+    let enqueue = |messages: &[(&str, Option<&str>, &str)]| {
         let mut tx = store.begin();
-        tx.enqueue(Message::new(topic, "e").key(key).text(text)).expect("valid");
+        for (topic, key, text) in messages {
+            let message = Message::new(*topic, "e").text(*text);
+            tx.enqueue(if let Some(key) = key { message.key(key) } else { message }).expect("valid");
+        }
         tx.commit();
     };
-    enqueue("missing", "other", "other");
+    enqueue(&[("missing", None, "other")]);
     until(|| handle.stats().destinations_held == 1).await;
-    enqueue("slow", "key", "first");
+    let both = [("slow", Some("key"), "first"), ("missing", Some("key"), "second")];
+    enqueue(if together { &both } else { &both[..1] });
     until(|| slow.handed.lock().unwrap().contains(&"first".to_owned())).await;
-    enqueue("missing", "key", "second");
+    enqueue(if together { &[] } else { &both[1..] });
     until(|| handle.stats().parked == 2).await;
     sleep(Duration::from_secs(6)).await;
     let probes = slow.handed.lock().unwrap().iter().filter(|text| *text == "other").count();

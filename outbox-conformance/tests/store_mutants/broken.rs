@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use outbox_conformance::store::StoreHarness;
+use outbox_core::admin::{Admin, Orders};
 use outbox_core::memory::MemoryStore;
 use outbox_core::{
     AcquireRequest, Acquired, Batch, FetchLimits, Lease, Limits, Message, Settlement, Store, StoreCapabilities,
@@ -94,6 +95,14 @@ pub(crate) trait Defect: std::fmt::Debug + Send + Sync + 'static {
     fn wakeups(&self, inner: &MemoryStore) -> Option<Box<dyn Wakeups>> {
         inner.wakeups()
     }
+
+    async fn orders(&self, inner: &MemoryStore, relay: &str) -> Result<Orders, StoreError> {
+        inner.orders(relay).await
+    }
+
+    fn admin(&self, inner: &MemoryStore) -> Option<Arc<dyn Admin>> {
+        inner.admin()
+    }
 }
 
 /// Nothing is wrong.
@@ -144,6 +153,14 @@ impl Store for Broken {
 
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         self.defect.wakeups(&self.inner)
+    }
+
+    async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {
+        self.defect.orders(&self.inner, relay).await
+    }
+
+    fn admin(&self) -> Option<Arc<dyn Admin>> {
+        self.defect.admin(&self.inner)
     }
 }
 

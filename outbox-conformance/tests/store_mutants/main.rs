@@ -1,6 +1,7 @@
 //! Every broken store fails the clause that its defect breaks, and no other one. Run with `--nocapture` for the table.
 
 mod broken;
+mod desks;
 mod handing;
 mod leasing;
 mod others;

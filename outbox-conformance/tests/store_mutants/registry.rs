@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::broken::Defect;
+use crate::desks::Desk;
 use crate::handing::{
     AlwaysNow, Filtering, Filters, LosesAtPageEnd, NeverNow, NewestFirst, OneTooMany, OrdersByKey, RepeatsAtPageEnd,
 };
@@ -99,4 +100,11 @@ mutants! {
     "settle-blocked" "CALL-1" "a settlement during a fetch fails" Blocks::new(Busy::Settling);
     "acquire-blocked" "CALL-2" "after a fetch that was dropped, the name cannot be acquired" Blocks::new(Busy::Acquiring);
     "undeclared-replay" "CAPABILITY-1" "the store can replay and does not say so" Shares::new(Sharing::NotDeclared);
+    "lists-all-keys" "ADMIN-1" "a filter of dead letters ignores the key" Desk::ListsAllKeys;
+    "loses-replayed" "ADMIN-2" "a dead letter that is replayed is deleted" Desk::LosesReplayed;
+    "replays-at-once" "ADMIN-3" "the pace of a replay is ignored" Desk::ReplaysAtOnce;
+    "discards-nothing" "ADMIN-4" "discarding only counts" Desk::DiscardsNothing;
+    "retries-nothing" "ADMIN-5" "attempts are not given anew" Desk::RetriesNothing;
+    "forgets-paused-keys" "ADMIN-6" "the orders of a relay have no keys" Desk::ForgetsKeys;
+    "constant-revision" "ADMIN-7" "the revision never rises" Desk::ConstantRevision;
 }

@@ -1,5 +1,6 @@
 //! A store and a transport in memory, for tests.
 
+mod desk;
 mod store;
 mod transport;
 

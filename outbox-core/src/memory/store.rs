@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use super::desk::{Desk, dead_message};
+use crate::admin::{Admin, DeadMessage, Orders};
 use crate::{
     AcquireRequest, Acquired, Batch, BatchBuilder, FetchLimits, IntoMessage, InvalidMessage, Lease, Limits, Message,
     ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError, StoreErrorKind, TopicFilter,
@@ -25,19 +27,19 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
-    state: Arc<Mutex<State>>,
+    pub(super) state: Arc<Mutex<State>>,
     committed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    log: BTreeMap<i64, (Message, i64)>,
+pub(super) struct State {
+    pub(super) log: BTreeMap<i64, (Message, i64)>,
     last: i64,
-    relays: BTreeMap<String, Cursor>,
+    pub(super) relays: BTreeMap<String, Cursor>,
 }
 
 #[derive(Debug, Default)]
-struct Cursor {
+pub(super) struct Cursor {
     owner: Option<u128>,
     epoch: i64,
     expires: Option<Instant>,
@@ -46,8 +48,9 @@ struct Cursor {
     read: i64,
     position: i64,
     unsettled: SeqSet,
-    parked: BTreeMap<i64, (ParkedMessage, Instant)>,
-    dead: BTreeMap<i64, (Message, String)>,
+    pub(super) parked: BTreeMap<i64, (ParkedMessage, Instant)>,
+    pub(super) dead: BTreeMap<i64, DeadMessage>,
+    pub(super) orders: Orders,
 }
 
 /// Messages that exist when it is committed. Dropping it rolls back.
@@ -71,7 +74,7 @@ impl MemoryTransaction {
 
     /// Makes the messages exist, and wakes the relays.
     pub fn commit(self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64);
+        let now = clock::wall_micros();
         let mut state = self.store.lock();
         for message in self.messages {
             state.last += 1;
@@ -96,10 +99,11 @@ impl MemoryStore {
 
     /// What a relay gave up on, with the reasons.
     pub fn dead_letters(&self, relay: &str) -> Vec<(Message, String)> {
-        self.lock().relays.get(relay).map(|r| r.dead.values().cloned().collect()).unwrap_or_default()
+        let told = |dead: &DeadMessage| (dead.message.clone(), dead.reason.clone());
+        self.lock().relays.get(relay).map(|r| r.dead.values().map(told).collect()).unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -211,8 +215,9 @@ impl Store for MemoryStore {
         for d in &settlement.dead {
             cursor.unsettled.remove_range(d.seq, d.seq);
             cursor.parked.remove(&d.seq);
-            if let Some((message, _)) = state.log.get(&d.seq) {
-                cursor.dead.entry(d.seq).or_insert_with(|| (message.clone(), d.reason.clone()));
+            if let Some(entry) = state.log.get(&d.seq) {
+                let dead = || dead_message(&lease.relay, d.seq, entry, d.reason.clone(), d.attempts);
+                cursor.dead.entry(d.seq).or_insert_with(dead);
             }
         }
         Ok(())
@@ -227,6 +232,14 @@ impl Store for MemoryStore {
 
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         Some(Box::new(Committed(self.committed.clone())))
+    }
+
+    async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {
+        Ok(self.lock().relays.get(relay).map(|cursor| cursor.orders.clone()).unwrap_or_default())
+    }
+
+    fn admin(&self) -> Option<Arc<dyn Admin>> {
+        Some(Arc::new(Desk(self.clone())))
     }
 }
 

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use super::check::Checked;
 use super::observer::{Observer, RelayHandle};
-use super::policy::Policy;
+use super::policy::{Policy, RetryPolicy};
 use super::store_relay::{Inner, StoreRelay};
-use crate::{AcquireRequest, StartAt, Store, TopicFilter, Transport};
+use crate::{AcquireRequest, InvalidMessage, StartAt, Store, TopicFilter, Transport};
 
 /// A setting that cannot work; the text gives the bounds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,13 +27,14 @@ pub struct RelayBuilder {
     start: StartAt,
     owner: u128,
     topics: Vec<String>,
+    policies: Vec<(Vec<String>, RetryPolicy)>,
     observer: Option<Arc<dyn Observer>>,
 }
 
 impl RelayBuilder {
     pub(super) fn new(name: String, store: Arc<dyn Store>, transport: Arc<dyn Transport>) -> Self {
         let (policy, start, owner) = (Policy::default(), StartAt::default(), uuid::Uuid::now_v7().as_u128());
-        Self { name, store, transport, policy, start, owner, topics: Vec::new(), observer: None }
+        Self { name, store, transport, policy, start, owner, topics: Vec::new(), policies: Vec::new(), observer: None }
     }
 
     /// Only these topics: exact names, or prefixes that end in one `*`. Default: all.
@@ -75,13 +76,38 @@ impl RelayBuilder {
 
     /// Attempts of a message that its broker fails, until it becomes a dead letter, 1 to 1,000,000. Default 10.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.policy.max_attempts = attempts;
+        self.policy.rules.usual.max_attempts = attempts;
         self
     }
 
-    /// The wait after a failed attempt: doubles from `first` to `max`. Default 1 s to 5 min.
+    /// The wait after a failed attempt: anything up to a time that doubles from `first` to `max`. Default 1 s to 5 min.
     pub fn retry(mut self, first: Duration, max: Duration) -> Self {
-        (self.policy.retry.first, self.policy.retry.max) = (first, max);
+        self.policy.rules.usual = self.policy.rules.usual.backoff(first, max);
+        self
+    }
+
+    /// What becomes of messages that their broker fails: all that [`max_attempts`](Self::max_attempts) and
+    /// [`retry`](Self::retry) set, and more. Default [`RetryPolicy::new`].
+    pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policy.rules.usual = policy;
+        self
+    }
+
+    /// The same for these event types: exact names, or prefixes that end in one `*`. Of several policies that name a
+    /// type the one that was given first counts.
+    pub fn retry_policy_for(
+        mut self,
+        event_types: impl IntoIterator<Item = impl Into<String>>,
+        policy: RetryPolicy,
+    ) -> Self {
+        self.policies.push((event_types.into_iter().map(Into::into).collect(), policy));
+        self
+    }
+
+    /// Messages that wait for another attempt, for their topic, or behind one that does, at which no more are read.
+    /// Default 1,000,000; 1 to 100,000,000. Each takes some 200 bytes of memory.
+    pub fn max_parked(mut self, messages: usize) -> Self {
+        self.policy.max_parked = messages;
         self
     }
 
@@ -121,28 +147,48 @@ impl RelayBuilder {
     ///
     /// # Errors
     /// For the first setting out of its bounds.
-    pub fn build(self) -> Result<StoreRelay, RelayConfigError> {
+    pub fn build(mut self) -> Result<StoreRelay, RelayConfigError> {
         let p = &self.policy;
         require("the relay's name", &self.name, (1..=255).contains(&self.name.len()), "give 1 to 255 bytes")?;
         require("batch", &p.batch, (1..=10_000).contains(&p.batch), "give 1 to 10,000 messages")?;
-        require("window", &p.window_messages, p.window_messages >= p.batch, "give at least one batch")?;
+        let advice = format!("give at least one batch, which is {}", p.batch);
+        require("window", &p.window_messages, p.window_messages >= p.batch, &advice)?;
         let fits = (1 << 16..=1 << 30).contains(&p.window_bytes);
         require("window", &p.window_bytes, fits, "give 65,536 bytes to 1 GiB")?;
         let deadline = p.publish_deadline;
         require("publish deadline", &deadline, deadline >= Duration::from_millis(10), "give at least 10 ms")?;
-        require("lease", &p.lease, p.lease >= deadline * 2, "give at least twice the publish deadline")?;
+        let advice = format!("give at least twice the publish deadline, which is {deadline:?}");
+        require("lease", &p.lease, p.lease >= deadline.saturating_mul(2), &advice)?;
         let drain = p.drain_deadline;
-        require("drain deadline", &drain, drain >= deadline, "give at least the publish deadline")?;
-        require("max_attempts", &p.max_attempts, (1..=1_000_000).contains(&p.max_attempts), "give 1 to 1,000,000")?;
-        for (setting, b) in [("retry", p.retry), ("outage", p.outage), ("poll", p.poll)] {
+        let advice = format!("give at least the publish deadline, which is {deadline:?}");
+        require("drain deadline", &drain, drain >= deadline, &advice)?;
+        let fits = (1..=100_000_000).contains(&p.max_parked);
+        require("max_parked", &p.max_parked, fits, "give 1 to 100,000,000 messages")?;
+        for (setting, b) in [("outage", p.outage), ("poll", p.poll)] {
             let fits = b.first >= Duration::from_millis(1) && b.first <= b.max;
             require(setting, &(b.first, b.max), fits, "give at least 1 ms, and a maximum not below it")?;
         }
-        let topics = TopicFilter::new(self.topics).map_err(|e| RelayConfigError {
-            setting: "topics",
+        let unusable = |setting, e: InvalidMessage| RelayConfigError {
+            setting,
             given: "not usable".into(),
             advice: e.to_string(),
-        })?;
+        };
+        for (types, policy) in self.policies {
+            if types.is_empty() {
+                let advice = "name at least one event type, or give a retry_policy for all".into();
+                return Err(RelayConfigError {
+                    setting: "retry_policy_for",
+                    given: "without event types".into(),
+                    advice,
+                });
+            }
+            let types = TopicFilter::new(types).map_err(|e| unusable("retry_policy_for", e))?;
+            self.policy.rules.add(types, policy);
+        }
+        if let Some((setting, given, advice)) = self.policy.rules.policies().find_map(RetryPolicy::contradiction) {
+            return Err(RelayConfigError { setting, given, advice });
+        }
+        let topics = TopicFilter::new(self.topics).map_err(|e| unusable("topics", e))?;
         let mut request = AcquireRequest::new(self.name, self.owner);
         (request.lease, request.start, request.topics) = (self.policy.lease, self.start, topics);
         Ok(StoreRelay::new(Inner {

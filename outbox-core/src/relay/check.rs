@@ -114,20 +114,21 @@ fn dedup_window(window: Option<Duration>, policy: &Policy) -> Option<Finding> {
     if window >= horizon {
         return None;
     }
-    let (retry, attempts) = (policy.retry, policy.max_attempts);
+    let retry = policy.longest().0;
+    let attempts = retry.max_attempts;
     let what = format!(
         "the broker drops duplicates for {}, and a message may be sent again up to {} after its first copy, which then \
          arrives twice (max_attempts {attempts}, retry {} to {}, publish deadline {}, lease {})",
         human(window),
         human(horizon),
-        human(retry.first),
-        human(retry.max),
+        human(retry.backoff.first),
+        human(retry.backoff.max),
         human(policy.publish_deadline),
         human(policy.lease),
     );
     let minutes = Duration::from_secs(horizon.as_secs().saturating_add(60) / 60 * 60);
     let mut advice = format!("set the broker's deduplication window to {} or more where it can be set", human(minutes));
-    let within = |attempts: &u32| Policy { max_attempts: *attempts, ..policy.clone() }.retry_horizon() <= window;
+    let within = |attempts: &u32| policy.horizon(&retry.max_attempts(*attempts)) <= window;
     match (1..attempts).take_while(within).last() {
         Some(fits) => advice += &format!(", or max_attempts to {fits}"),
         None => advice += ", or lease and publish deadline lower",
@@ -157,10 +158,14 @@ mod tests {
         for part in parts.into_iter().chain(["lease 30s", "to 11m or more", "max_attempts to 5;"]) {
             assert!(finding.contains(part), "{part:?} is not in {finding}");
         }
-        let five = Policy { max_attempts: 5, ..Policy::default() };
-        assert_eq!(dedup_window(Some(2 * MINUTE), &five), None, "what it advises is enough");
+        let with = |attempts| {
+            let mut policy = Policy::default();
+            policy.rules.usual.max_attempts = attempts;
+            policy
+        };
+        assert_eq!(dedup_window(Some(2 * MINUTE), &with(5)), None, "what it advises is enough");
         assert_eq!(dedup_window(Some(11 * MINUTE), &Policy::default()), None, "so is this");
-        assert!(dedup_window(Some(2 * MINUTE), &Policy { max_attempts: 6, ..five }).is_some(), "one more is not");
+        assert!(dedup_window(Some(2 * MINUTE), &with(6)).is_some(), "one more is not");
     }
 
     #[test]

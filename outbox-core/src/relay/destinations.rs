@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::observer::RelayEvent;
-use super::parking::Lane;
+use super::parked::Lane;
 use super::policy::{Backoff, Random};
 
 /// One hold of a topic, which parked messages remember instead of its name. A topic that is held again gets another.
@@ -173,11 +173,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::relay::policy::Jitter;
 
     const MS: Duration = Duration::from_millis(1);
 
     fn held(topic: &str, now: Instant) -> (Destinations, Hold, Random) {
-        let mut destinations = Destinations::new(Backoff { first: MS, max: 8 * MS, jitter: false });
+        let mut destinations = Destinations::new(Backoff { first: MS, max: 8 * MS, jitter: Jitter::None });
         let mut random = Random(7);
         let hold = destinations.failed(topic, "no such topic", now, &mut random);
         (destinations, hold, random)

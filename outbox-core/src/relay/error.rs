@@ -23,6 +23,12 @@ pub enum RelayError {
         /// When asking again is soon enough.
         retry_in: Duration,
     },
+    /// The relay was paused at the desk.
+    #[error("relay {relay:?} is paused: resume it first, with `outbox resume {relay}`")]
+    Paused {
+        /// The relay's name.
+        relay: String,
+    },
     /// Not everything was delivered in time.
     #[error(
         "relay {relay:?} was not drained within {timeout:?}: {left} messages are in the window, {parked} are parked"

@@ -3,15 +3,17 @@
 mod destination;
 mod dispatch;
 mod outcome;
+mod rules;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::breaker::Breaker;
 use super::observer::RelayEvent;
-use super::parking::{Lane, Parking};
+use super::parking::Parking;
 use super::plan::{Plan, Size};
 use super::policy::{Policy, Random};
+use crate::batch::hash;
 use crate::{Batch, KeyOrder, Limits, ParkedMessage, Settlement, Slot, TransportCapabilities};
 
 /// What the shell is to do now; each ends in one event.
@@ -67,6 +69,10 @@ pub(crate) struct Machine {
     parked_before: Option<i64>,
     plan: Plan,
     breaker: Breaker,
+    /// What the wall clock said at an instant, in microseconds since 1970.
+    wall: (Instant, i64),
+    /// To be told.
+    events: Vec<RelayEvent>,
     /// Handed out once with an unknown end: they may still arrive.
     maybe_sent: HashSet<i64>,
     fetching: bool,
@@ -78,6 +84,8 @@ pub(crate) struct Machine {
     fetched_once: bool,
     drained: bool,
     draining: bool,
+    /// Why the transport went away, as it said first.
+    pub(crate) outage: Option<String>,
     pub(crate) counts: Counts,
 }
 
@@ -123,16 +131,13 @@ impl Machine {
         transport: &TransportCapabilities,
         mode: Mode,
         parked: Vec<ParkedMessage>,
+        paused_keys: &[String],
         seed: u64,
         asked: Instant,
         now: Instant,
     ) -> Self {
         let parked_before = parked.iter().map(|p| p.seq).max();
-        let parking = Parking::load(parked, policy.max_attempts, policy.outage, now);
-        let key = |lane| match lane {
-            Lane::Key(hash) => Some((hash, Key { state: KeyState::Parked, waiting: VecDeque::new() })),
-            Lane::Alone(_) => None,
-        };
+        let parking = Parking::load(parked, paused_keys.iter().map(|key| hash(key)), policy.outage, now);
         Self {
             order: transport.key_order,
             limits: transport.limits,
@@ -141,7 +146,7 @@ impl Machine {
             window: Size::default(),
             ready: VecDeque::new(),
             stalled: BTreeMap::new(),
-            keys: parking.lanes().filter_map(key).collect(),
+            keys: parking.keys().map(|hash| (hash, Key::new(KeyState::Parked))).collect(),
             held: 0,
             flights: BTreeMap::new(),
             next_flight: 0,
@@ -150,6 +155,8 @@ impl Machine {
             others_failed: false,
             plan: Plan::new(policy.lease, asked),
             breaker: Breaker::new(policy.outage),
+            wall: (now, 0),
+            events: Vec::new(),
             maybe_sent: HashSet::new(),
             fetching: false,
             reading: false,
@@ -159,6 +166,7 @@ impl Machine {
             fetched_once: false,
             drained: false,
             draining: false,
+            outage: None,
             counts: Counts::default(),
             parking,
             parked_before,
@@ -202,9 +210,21 @@ impl Machine {
         self.parking.destinations.len()
     }
 
-    /// Topics that were held or released since the last call.
-    pub(crate) fn take_changes(&mut self) -> Vec<RelayEvent> {
-        self.parking.destinations.take_changes()
+    /// How many parked messages nothing happens to by itself.
+    pub(crate) fn blocked(&self) -> usize {
+        self.parking.blocked()
+    }
+
+    /// What happened since the last call.
+    pub(crate) fn take_events(&mut self) -> Vec<RelayEvent> {
+        let mut events = self.parking.destinations.take_changes();
+        events.append(&mut self.events);
+        events
+    }
+
+    /// The wall clock now, in microseconds since 1970. Asked for only where messages can become too old.
+    pub(crate) fn set_wall(&mut self, micros: i64, now: Instant) {
+        self.wall = (now, micros);
     }
 
     pub(crate) fn breaker_closed(&self) -> bool {
@@ -254,7 +274,8 @@ impl Machine {
     pub(crate) fn settled(&mut self, now: Instant) {
         let (size, dead) = self.plan.confirmed(now);
         self.window.sub(size);
-        if !dead.is_empty() {
+        if !dead.born.is_empty() {
+            self.events.extend(dead.born);
             self.release_held(now);
         }
     }

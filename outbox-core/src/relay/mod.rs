@@ -11,6 +11,7 @@ mod error;
 mod group;
 mod machine;
 mod observer;
+mod parked;
 mod parking;
 mod plan;
 mod policy;
@@ -21,6 +22,7 @@ pub use builder::{RelayBuilder, RelayConfigError};
 pub use error::RelayError;
 pub use group::RelayGroup;
 pub use observer::{Observer, RelayEvent, RelayHandle, RelayStats};
+pub use policy::{OnExhausted, OnFailure, RetryPolicy};
 pub use store_relay::StoreRelay;
 
 use std::fmt::Debug;

@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Finding;
+use crate::{Finding, MessageId};
 
 /// What a relay tells of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,13 +14,18 @@ pub enum RelayEvent {
     },
     /// Another process has the lease.
     Standby,
+    /// The relay was paused at the desk.
+    Paused,
     /// The lease ended, by an error of the store; the relay acquires anew.
     Lost {
         /// The error with its causes.
         error: String,
     },
     /// The transport does not answer; nothing is lost, and no attempt is counted.
-    Outage,
+    Outage {
+        /// What it said, if it said anything.
+        error: Option<String>,
+    },
     /// The transport answers again.
     Recovered,
     /// The broker does not have a topic, or refuses us there. Its messages wait in order, at no cost, and those of other
@@ -36,6 +41,30 @@ pub enum RelayEvent {
     DestinationReleased {
         /// The topic.
         topic: String,
+    },
+    /// A message was given up on, and its dead letter is on record. Told once by the process that wrote it, and not at
+    /// all where that process ends in between: the store has them all.
+    DeadLetter {
+        /// Of the message.
+        id: MessageId,
+        /// Of the message.
+        topic: String,
+        /// Of the message.
+        key: Option<String>,
+        /// Of the message.
+        event_type: String,
+        /// Why.
+        reason: String,
+        /// Attempts made.
+        attempts: u32,
+    },
+    /// A message has no attempt left and stays, with its key behind it, until somebody says what becomes of it: see
+    /// [`OnExhausted::BlockKey`](crate::OnExhausted::BlockKey). Told again after each takeover.
+    Blocked {
+        /// The key that waits.
+        key: Option<String>,
+        /// What the last attempt ended in.
+        error: String,
     },
     /// The broker or its settings will cost messages time or order, or duplicates: said by
     /// [`Transport::check`](crate::Transport::check), or found by the relay itself. Once per process.
@@ -70,6 +99,8 @@ pub struct RelayStats {
     pub window: usize,
     /// Messages that wait for another attempt, or for their topic.
     pub parked: usize,
+    /// Messages that wait for somebody to say what becomes of them, with their keys behind them.
+    pub blocked: usize,
     /// Topics that the broker does not have or refuses: their messages wait.
     pub destinations_held: usize,
 }

@@ -1,39 +1,13 @@
 //! Which messages wait for another attempt, and which wait behind them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use super::destinations::{Destinations, Hold};
-use super::policy::Backoff;
+use super::parked::{Fate, Lane, Parked};
+use super::policy::{Backoff, Rule};
 use crate::ParkedMessage;
 use crate::batch::hash;
-
-/// What the relay remembers of a parked message; the store keeps the rest.
-#[derive(Debug, Clone)]
-pub(crate) struct Parked {
-    pub(crate) lane: Lane,
-    pub(crate) key: Option<String>,
-    pub(crate) attempts: u32,
-    pub(crate) due: Instant,
-    /// Its own; what it waits for has another.
-    pub(crate) error: Option<String>,
-    /// It is of a topic that was held when it was last looked at.
-    pub(crate) hold: Option<Hold>,
-    /// How often its topic failed for it when it was not held. Only the first release makes it due at once: a topic may
-    /// be there for others.
-    pub(crate) refused: u32,
-    /// Some attempt may still arrive at the broker.
-    pub(crate) maybe_sent: bool,
-    /// No attempt is left: at `due` it becomes a dead letter.
-    pub(crate) exhausted: bool,
-}
-
-/// What waits in line together: a key, or an unkeyed message by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Lane {
-    Key(u64),
-    Alone(i64),
-}
 
 #[derive(Debug)]
 struct Queue {
@@ -44,16 +18,23 @@ struct Queue {
     after_flight: u64,
 }
 
+/// As a number of a publish: messages of the key are ready to be handed over, and do not have one yet.
+pub(crate) const READY: u64 = u64::MAX;
+
 #[derive(Debug)]
 pub(crate) struct Parking {
     messages: BTreeMap<i64, Parked>,
     lanes: HashMap<Lane, Queue>,
     /// Due times of the heads that are not being retried, and do not wait for their topic.
     due: BTreeSet<(Instant, Lane)>,
-    /// The same of the heads that have no attempt left.
-    exhausted: BTreeSet<(Instant, Lane)>,
+    /// Messages that nothing happens to by itself.
+    blocked: usize,
+    /// Lanes of which something may be ready to be handed over.
+    ready: Vec<Lane>,
     /// Topics that failed, and the lanes whose heads wait for them.
     pub(crate) destinations: Destinations,
+    /// Keys that were paused at the desk.
+    paused: HashSet<u64>,
     /// The process before this one left messages whose topic failed.
     pub(crate) presumes: bool,
 }
@@ -61,23 +42,21 @@ pub(crate) struct Parking {
 /// Where a lane waits that is not being retried.
 enum Place {
     Due(Instant),
-    Exhausted(Instant),
     Destination(Hold),
 }
 
-impl Parked {
-    /// Whether, as it was left by the process before this one, its topic failed: that alone has a reason and costs no
-    /// attempt.
-    pub(crate) fn was_held(&self) -> bool {
-        self.attempts == 0 && self.error.is_some() && self.hold.is_none()
-    }
-}
-
 impl Parking {
-    pub(crate) fn load(parked: Vec<ParkedMessage>, max_attempts: u32, outage: Backoff, now: Instant) -> Self {
-        let (messages, lanes, due, exhausted) = Default::default();
+    pub(crate) fn load(
+        parked: Vec<ParkedMessage>,
+        paused: impl Iterator<Item = u64>,
+        outage: Backoff,
+        now: Instant,
+    ) -> Self {
+        let paused = paused.collect();
+        let (messages, lanes, due) = Default::default();
         let destinations = Destinations::new(outage);
-        let mut parking = Self { messages, lanes, due, exhausted, destinations, presumes: false };
+        let mut parking =
+            Self { messages, lanes, due, blocked: 0, ready: Vec::new(), destinations, paused, presumes: false };
         for p in parked {
             let lane = p.key.as_deref().map_or(Lane::Alone(p.seq), |k| Lane::Key(hash(k)));
             let message = Parked {
@@ -89,7 +68,8 @@ impl Parking {
                 hold: None,
                 refused: 0,
                 maybe_sent: true, // by the process before this one, for all we know
-                exhausted: p.attempts >= max_attempts,
+                rule: None,
+                fate: Fate::Retry,
             };
             parking.presumes |= message.was_held();
             parking.park(p.seq, message, 0);
@@ -99,6 +79,11 @@ impl Parking {
 
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// How many wait for somebody to say what becomes of them.
+    pub(crate) fn blocked(&self) -> usize {
+        self.blocked
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -113,9 +98,13 @@ impl Parking {
         self.lanes.contains_key(&lane)
     }
 
-    /// The lanes that hold something, at a takeover.
-    pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane> + '_ {
-        self.lanes.keys().copied()
+    /// Keys that newcomers have to wait for, at a takeover.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = u64> + '_ {
+        let parked = self.lanes.keys().filter_map(|lane| match lane {
+            Lane::Key(key) => Some(*key),
+            Lane::Alone(_) => None,
+        });
+        parked.chain(self.paused.iter().copied())
     }
 
     /// Parks a message, or gives a parked one new figures. Its lane is not tried again while a publish with a number
@@ -126,13 +115,26 @@ impl Parking {
         if let Some(hold) = message.hold {
             self.destinations.joined(hold);
         }
-        if let Some(hold) = self.messages.insert(seq, message).and_then(|before| before.hold) {
-            self.destinations.left(hold);
+        self.blocked += usize::from(message.fate == Fate::Block);
+        if let Some(before) = self.messages.insert(seq, message) {
+            self.forget(&before);
         }
         let queue = self.lanes.entry(lane).or_insert(Queue { seqs: BTreeSet::new(), retrying: false, after_flight: 0 });
         queue.seqs.insert(seq);
         queue.after_flight = queue.after_flight.max(after_flight);
+        if after_flight == READY {
+            self.ready.push(lane);
+        }
         self.remember_due(lane);
+    }
+
+    /// Nothing is ready: all of it has a number below this one.
+    pub(crate) fn handed_over(&mut self, next_flight: u64) {
+        for lane in self.ready.drain(..) {
+            if let Some(queue) = self.lanes.get_mut(&lane).filter(|queue| queue.after_flight == READY) {
+                queue.after_flight = next_flight;
+            }
+        }
     }
 
     /// It is parked no more. Says whether its lane is empty now.
@@ -140,8 +142,8 @@ impl Parking {
         let Some(message) = self.messages.get(&seq) else { return true };
         let lane = message.lane;
         self.forget_due(lane);
-        if let Some(hold) = self.messages.remove(&seq).and_then(|m| m.hold) {
-            self.destinations.left(hold);
+        if let Some(before) = self.messages.remove(&seq) {
+            self.forget(&before);
         }
         let Some(queue) = self.lanes.get_mut(&lane) else { return true };
         queue.seqs.remove(&seq);
@@ -153,6 +155,13 @@ impl Parking {
         false
     }
 
+    fn forget(&mut self, before: &Parked) {
+        self.blocked -= usize::from(before.fate == Fate::Block);
+        if let Some(hold) = before.hold {
+            self.destinations.left(hold);
+        }
+    }
+
     /// The lane's attempt ended, however it did.
     pub(crate) fn attempt_ended(&mut self, lane: Lane) {
         if let Some(queue) = self.lanes.get_mut(&lane) {
@@ -161,10 +170,22 @@ impl Parking {
         }
     }
 
+    /// It was read, so its event type is known.
+    pub(crate) fn set_rule(&mut self, seq: i64, rule: Rule) {
+        if let Some(message) = self.messages.get_mut(&seq) {
+            message.rule = Some(rule);
+        }
+    }
+
     pub(crate) fn mark_maybe_sent(&mut self, seq: i64) {
         if let Some(message) = self.messages.get_mut(&seq) {
             message.maybe_sent = true;
         }
+    }
+
+    /// Whether the key was paused at the desk.
+    pub(crate) fn is_paused(&self, key: u64) -> bool {
+        self.paused.contains(&key)
     }
 
     /// Whether it is parked, and the first of its lane.
@@ -182,6 +203,11 @@ impl Parking {
         self.head(lane)
     }
 
+    /// Whether something waits behind the first of a lane.
+    pub(crate) fn has_others(&self, lane: Lane) -> bool {
+        self.lanes.get(&lane).is_some_and(|queue| queue.seqs.len() > 1)
+    }
+
     pub(crate) fn set_failure(&mut self, seq: i64, error: String, attempts: u32) {
         if let Some(message) = self.messages.get_mut(&seq) {
             message.error = Some(error);
@@ -190,8 +216,7 @@ impl Parking {
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let first = [self.due.first(), self.exhausted.first()];
-        first.into_iter().flatten().map(|(at, _)| *at).chain(self.destinations.next_probe()).min()
+        self.due.first().map(|(at, _)| *at).into_iter().chain(self.destinations.next_probe()).min()
     }
 
     /// It is of a topic that is held. Its lane counts as retrying.
@@ -250,19 +275,18 @@ impl Parking {
         taken
     }
 
-    /// The first of a lane that have attempts left.
+    /// The first of a lane, and what may be tried right behind it.
     fn take(&mut self, lane: Lane, run: usize, into: &mut Vec<i64>) {
         self.forget_due(lane);
         let Some(queue) = self.lanes.get_mut(&lane) else { return };
         queue.retrying = true;
-        let ready = |seq: &i64| self.messages.get(seq).is_some_and(|m| !m.exhausted);
-        into.extend(queue.seqs.iter().copied().take(run).take_while(ready));
-    }
-
-    /// Heads that are due and have no attempt left.
-    pub(crate) fn take_exhausted(&self, now: Instant) -> Vec<i64> {
-        let lanes = self.exhausted.iter().take_while(|(at, _)| *at <= now);
-        lanes.filter_map(|(_, lane)| self.head(*lane)).collect()
+        let tried = |seq: &i64| self.messages.get(seq).is_some_and(|m| m.fate == Fate::Retry);
+        let mut seqs = queue.seqs.iter().copied();
+        let Some(first) = seqs.next() else { return };
+        into.push(first);
+        if tried(&first) {
+            into.extend(seqs.take(run - 1).take_while(tried));
+        }
     }
 
     fn head(&self, lane: Lane) -> Option<i64> {
@@ -270,19 +294,19 @@ impl Parking {
     }
 
     fn place(&self, lane: Lane) -> Option<Place> {
-        let queue = self.lanes.get(&lane).filter(|queue| !queue.retrying)?;
+        let paused = matches!(lane, Lane::Key(key) if self.paused.contains(&key));
+        let queue = self.lanes.get(&lane).filter(|queue| !queue.retrying && !paused)?;
         let head = self.messages.get(queue.seqs.first()?)?;
-        Some(match head.hold {
-            _ if head.exhausted => Place::Exhausted(head.due),
-            Some(hold) if self.destinations.holds(hold) => Place::Destination(hold),
-            _ => Place::Due(head.due),
-        })
+        match (head.fate, head.hold) {
+            (Fate::Block, _) => None,
+            (Fate::Retry, Some(hold)) if self.destinations.holds(hold) => Some(Place::Destination(hold)),
+            _ => Some(Place::Due(head.due)),
+        }
     }
 
     fn forget_due(&mut self, lane: Lane) {
         match self.place(lane) {
             Some(Place::Due(at)) => _ = self.due.remove(&(at, lane)),
-            Some(Place::Exhausted(at)) => _ = self.exhausted.remove(&(at, lane)),
             Some(Place::Destination(hold)) => self.destinations.waits(hold, lane, false),
             None => {}
         }
@@ -291,7 +315,6 @@ impl Parking {
     fn remember_due(&mut self, lane: Lane) {
         match self.place(lane) {
             Some(Place::Due(at)) => _ = self.due.insert((at, lane)),
-            Some(Place::Exhausted(at)) => _ = self.exhausted.insert((at, lane)),
             Some(Place::Destination(hold)) => self.destinations.waits(hold, lane, true),
             None => {}
         }

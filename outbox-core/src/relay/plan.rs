@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::observer::RelayEvent;
 use crate::{DeadLetter, ParkedMessage, Settlement};
 
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -14,8 +15,7 @@ pub(crate) struct Plan {
     next: Settlement,
     /// What the window gets back once `next` is settled.
     next_size: Size,
-    /// Keys of the dead letters of `next`.
-    next_dead: HashSet<u64>,
+    next_dead: Dead,
     sent: Option<Sent>,
     interval: Duration,
     last_end: Instant,
@@ -27,8 +27,15 @@ pub(crate) struct Plan {
 struct Sent {
     at: Instant,
     size: Size,
-    /// Keys of its dead letters.
-    dead: HashSet<u64>,
+    dead: Dead,
+}
+
+/// The dead letters of a settlement.
+#[derive(Debug, Default)]
+pub(crate) struct Dead {
+    keys: HashSet<u64>,
+    /// To be told when they are on record.
+    pub(crate) born: Vec<RelayEvent>,
 }
 
 /// Messages and bytes of the window.
@@ -55,7 +62,7 @@ impl Plan {
         Self {
             next: Settlement::default(),
             next_size: Size::default(),
-            next_dead: HashSet::new(),
+            next_dead: Dead::default(),
             sent: None,
             interval: SHORTEST,
             last_end: acquired,
@@ -84,8 +91,9 @@ impl Plan {
         self.next_size.add(size.messages, size.bytes);
     }
 
-    pub(crate) fn dead(&mut self, dead: DeadLetter, key: Option<u64>, size: Size) {
-        self.next_dead.extend(key);
+    pub(crate) fn dead(&mut self, dead: DeadLetter, key: Option<u64>, size: Size, born: RelayEvent) {
+        self.next_dead.keys.extend(key);
+        self.next_dead.born.push(born);
         self.next.parked.retain(|p| p.seq != dead.seq);
         self.next.dead.push(dead);
         self.next_size.add(size.messages, size.bytes);
@@ -113,8 +121,8 @@ impl Plan {
         settlement
     }
 
-    /// The settlement is confirmed. Gives back its size and the keys of its dead letters.
-    pub(crate) fn confirmed(&mut self, now: Instant) -> (Size, HashSet<u64>) {
+    /// The settlement is confirmed. Gives back its size and its dead letters.
+    pub(crate) fn confirmed(&mut self, now: Instant) -> (Size, Dead) {
         let Some(sent) = self.sent.take() else { return Default::default() };
         let took = now.saturating_duration_since(sent.at);
         self.interval = (took * 50).clamp(SHORTEST, LONGEST.min(self.lease / 3));
@@ -125,7 +133,7 @@ impl Plan {
 
     /// Whether a dead letter of this key waits for its settlement.
     pub(crate) fn has_dead(&self, key: u64) -> bool {
-        self.next_dead.contains(&key) || self.sent.as_ref().is_some_and(|s| s.dead.contains(&key))
+        self.next_dead.keys.contains(&key) || self.sent.as_ref().is_some_and(|s| s.dead.keys.contains(&key))
     }
 
     pub(crate) fn is_settled(&self) -> bool {

@@ -13,10 +13,14 @@ use super::check::Check;
 use super::machine::{Action, Counts, Machine};
 use super::observer::{RelayEvent, RelayHandle};
 use super::store_relay::Inner;
+use crate::admin::Orders;
 use crate::{Batch, FetchLimits, Lease, Outcomes, StoreError, Transport, Wakeups, clock};
 
 /// Between two looks at a timer that is due while its work has to wait for something else.
 const RECHECK: Duration = Duration::from_millis(10);
+
+/// Between two looks at what was changed at the desk.
+pub(super) const LOOK: Duration = Duration::from_millis(700);
 
 /// What an action ended in.
 enum Done {
@@ -24,6 +28,7 @@ enum Done {
     Read(Vec<i64>, Result<Batch, StoreError>),
     Published(u64, Outcomes),
     Settled(Result<(), StoreError>),
+    Looked(Result<Orders, StoreError>),
 }
 
 /// How a session ended without an error.
@@ -31,6 +36,8 @@ enum Done {
 pub(super) enum End {
     /// By itself or by a drain; all is settled and the lease was given up.
     Finished,
+    /// Something was changed at the desk; all is settled and the lease was given up.
+    Changed,
     /// The time for the drain was up: what was in flight is not settled, and the lease runs out by itself.
     Overdue,
 }
@@ -40,6 +47,10 @@ pub(super) struct Session<'a> {
     pub(super) lease: Lease,
     pub(super) machine: Machine,
     pub(super) wakeups: Option<Box<dyn Wakeups>>,
+    /// The orders that it began with.
+    pub(super) revision: i64,
+    /// When to look for others; none while that is done, and when there are.
+    pub(super) look_at: Option<Instant>,
 }
 
 impl Session<'_> {
@@ -49,7 +60,12 @@ impl Session<'_> {
         let mut before = Counts::default();
         let mut check = Check::begin(self.shared);
         let mut drain_until: Option<Instant> = None;
+        let mut changed = false;
+        let expires = self.shared.policy.rules.expire();
         loop {
+            if expires {
+                self.machine.set_wall(clock::wall_micros(), clock::now());
+            }
             while let Some(action) = self.machine.next(clock::now()) {
                 self.launch(action, &mut running);
             }
@@ -58,22 +74,31 @@ impl Session<'_> {
             }
             if self.machine.is_finished() {
                 self.shared.store.release(&self.lease).await?;
-                return Ok(End::Finished);
+                return Ok(if changed { End::Changed } else { End::Finished });
             }
             let now = clock::now();
-            if drain_until.is_some_and(|until| until <= now) {
-                return Ok(End::Overdue);
+            if self.look_at.take_if(|at| *at <= now).is_some() {
+                running.push(self.look());
             }
-            let wake = self.machine.wake_at().into_iter().chain(drain_until).min();
+            if drain_until.is_some_and(|until| until <= now) {
+                return Ok(if changed { End::Changed } else { End::Overdue });
+            }
+            let wake = self.machine.wake_at().into_iter().chain(drain_until).chain(self.look_at).min();
             let wake = wake.map_or(now + Duration::from_secs(1), |at| at.max(now + RECHECK / 10));
             // In this order always, so that the same events end in the same actions.
             tokio::select! {
                 biased;
-                () = &mut *stop, if drain_until.is_none() => {
+                () = &mut *stop, if drain_until.is_none() || changed => {
+                    changed = false;
                     drain_until = Some(clock::now() + self.shared.policy.drain_deadline);
                     self.machine.drain();
                 }
                 Some(done) = running.next(), if !running.is_empty() => {
+                    if self.is_old(&done) && drain_until.is_none() {
+                        changed = true;
+                        drain_until = Some(clock::now() + self.shared.policy.drain_deadline);
+                        self.machine.drain();
+                    }
                     if let Err(e) = self.finish(done, &mut running) {
                         self.outlast(running).await;
                         if !e.is_transient() {
@@ -142,8 +167,20 @@ impl Session<'_> {
                 result?;
                 self.machine.settled(now);
             }
+            // A database that is away shows elsewhere.
+            Done::Looked(_) => self.look_at = Some(now + LOOK),
         }
         Ok(())
+    }
+
+    /// Whether something was changed at the desk since the session began: what it remembers may be old.
+    fn is_old(&self, done: &Done) -> bool {
+        matches!(done, Done::Looked(Ok(orders)) if orders.revision != self.revision)
+    }
+
+    fn look(&self) -> BoxFuture<'static, Done> {
+        let (store, relay) = (self.shared.store.clone(), self.lease.relay.clone());
+        async move { Done::Looked(store.orders(&relay).await) }.boxed()
     }
 
     /// After the lease was lost nothing new is handed over, and nobody acquires again before our own requests ended.
@@ -156,6 +193,7 @@ impl Session<'_> {
     fn report(&mut self, before: &mut Counts) -> bool {
         let (counts, window, parked) = (self.machine.counts, self.machine.window(), self.machine.parked());
         let (closed, destinations_held) = (self.machine.breaker_closed(), self.machine.destinations_held());
+        let (blocked, mut why) = (self.machine.blocked(), self.machine.outage.take());
         let handle: &RelayHandle = &self.shared.handle;
         let mut outage = None;
         handle.update(|stats| {
@@ -164,16 +202,16 @@ impl Session<'_> {
             stats.dead += counts.dead - before.dead;
             stats.outages += counts.outages - before.outages;
             stats.window = window.messages;
-            stats.parked = parked;
+            (stats.parked, stats.blocked) = (parked, blocked);
             stats.destinations_held = destinations_held;
             if stats.connected == closed {
                 return;
             }
             stats.connected = closed;
-            outage = Some(if closed { RelayEvent::Recovered } else { RelayEvent::Outage });
+            outage = Some(if closed { RelayEvent::Recovered } else { RelayEvent::Outage { error: why.take() } });
         });
         *before = counts;
-        self.machine.take_changes().iter().for_each(|change| self.shared.tell(change));
+        self.machine.take_events().iter().for_each(|change| self.shared.tell(change));
         if let Some(event) = &outage {
             self.shared.tell(event);
         }

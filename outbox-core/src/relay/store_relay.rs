@@ -9,13 +9,13 @@ use super::builder::RelayBuilder;
 use super::check::Checked;
 use super::machine::{Machine, Mode};
 use super::observer::{Observer, RelayEvent, RelayHandle};
-use super::policy::{Backoff, Policy, Random};
-use super::session::{End, Session};
+use super::policy::{Backoff, Jitter, Policy, Random};
+use super::session::{End, LOOK, Session};
 use super::{Relay, RelayError, Shutdown};
 use crate::{AcquireRequest, Acquired, Store, StoreError, Transport, clock};
 
 /// Waits between attempts to reach a database that is away.
-const RETRY: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5), jitter: true };
+const RETRY: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5), jitter: Jitter::Half };
 /// At most this long, and at least a fiftieth of it, between two looks at a lease that another process holds.
 const STANDBY: Duration = Duration::from_secs(1);
 
@@ -38,6 +38,17 @@ impl Inner {
     pub(super) fn tell(&self, event: &RelayEvent) {
         match event {
             RelayEvent::Lost { error } => tracing::warn!(relay = self.request.relay, error, "the lease ended"),
+            RelayEvent::Outage { error } => {
+                let error = error.as_deref().unwrap_or("it said nothing");
+                tracing::warn!(relay = self.request.relay, error, "the transport does not answer; messages wait");
+            }
+            RelayEvent::DeadLetter { id, topic, event_type, reason, attempts, .. } => {
+                let relay = &self.request.relay;
+                tracing::warn!(relay, %id, topic, event_type, reason, attempts, "a message became a dead letter");
+            }
+            RelayEvent::Blocked { error, .. } => {
+                tracing::warn!(relay = self.request.relay, error, "a message has no attempt left; its key waits");
+            }
             RelayEvent::DestinationHeld { topic, error } => {
                 tracing::warn!(relay = self.request.relay, topic, error, "the topic is missing; its messages wait");
             }
@@ -75,6 +86,15 @@ impl StoreRelay {
         stop: &mut (dyn Future<Output = ()> + Send + Unpin),
     ) -> Result<Step, StoreError> {
         let shared = &*self.0;
+        // Before the lease: what is changed from now on shows as another revision.
+        let orders = tokio::select! {
+            biased;
+            orders = shared.store.orders(&shared.request.relay) => orders?,
+            () = &mut *stop => return Ok(Step::Stopped),
+        };
+        if orders.paused {
+            return Ok(Step::Paused);
+        }
         let asked = clock::now();
         let mut acquiring = shared.store.acquire(&shared.request);
         let acquired = tokio::select! {
@@ -99,15 +119,26 @@ impl StoreRelay {
         shared.tell(&RelayEvent::Acquired { epoch: lease.epoch });
         let seed = (shared.request.owner >> 64) as u64 ^ lease.epoch.cast_unsigned();
         let capabilities = shared.transport.capabilities();
-        let machine = Machine::new(shared.policy.clone(), &capabilities, mode, parked, seed, asked, clock::now());
-        let session = Session { shared, lease, machine, wakeups: shared.store.wakeups() };
+        let machine = Machine::new(
+            shared.policy.clone(),
+            &capabilities,
+            mode,
+            parked,
+            &orders.paused_keys,
+            seed,
+            asked,
+            clock::now(),
+        );
+        let (revision, look_at) = (orders.revision, Some(clock::now() + LOOK));
+        let session = Session { shared, lease, machine, wakeups: shared.store.wakeups(), revision, look_at };
         let ended = session.run(stop).await;
-        shared.handle.update(|s| (s.active, s.destinations_held) = (false, 0));
+        shared.handle.update(|s| (s.active, s.destinations_held, s.blocked) = (false, 0, 0));
         Ok(match ended? {
             End::Finished => {
                 shared.tell(&RelayEvent::Released);
                 Step::Finished
             }
+            End::Changed => Step::Changed,
             End::Overdue => Step::Overdue,
         })
     }
@@ -127,10 +158,12 @@ impl StoreRelay {
         let mut random = Random(self.0.request.owner as u64);
         // One that is polled to its end shows nothing afterwards.
         let stopped = stop.clone();
-        let (mut failures, mut standing_by) = (0, false);
+        let (mut failures, mut standing_by, mut paused) = (0, false, false);
         loop {
             let started = clock::now();
-            let wait = match self.session(mode, &mut stop).await {
+            let step = self.session(mode, &mut stop).await;
+            let was_paused = std::mem::replace(&mut paused, matches!(step, Ok(Step::Paused)));
+            let wait = match step {
                 Ok(Step::Finished) => return Ok(stopped.peek().is_none()),
                 Ok(Step::Stopped) => return Ok(false),
                 Ok(Step::Overdue) => return Err(self.timed_out(self.0.policy.drain_deadline)),
@@ -141,6 +174,13 @@ impl StoreRelay {
                     failures = 0;
                     wait.clamp(STANDBY / 50, STANDBY)
                 }
+                Ok(Step::Paused) => {
+                    if !was_paused {
+                        self.0.tell(&RelayEvent::Paused);
+                    }
+                    LOOK
+                }
+                Ok(Step::Changed) => Duration::ZERO,
                 Err(e) if e.is_transient() => {
                     standing_by = false;
                     failures =
@@ -165,6 +205,8 @@ enum Step {
     Stopped,
     Overdue,
     Held(Duration),
+    Paused,
+    Changed,
 }
 
 #[async_trait]
@@ -182,7 +224,10 @@ impl Relay for StoreRelay {
         let mut never = std::future::pending();
         match self.session(Mode::Once, &mut never).await.map_err(|e| self.fatal(e))? {
             Step::Held(retry_in) => Err(RelayError::Standby { relay: self.0.request.relay.clone(), retry_in }),
-            Step::Finished | Step::Stopped | Step::Overdue => Ok(self.handle().stats().delivered - before),
+            Step::Paused => Err(RelayError::Paused { relay: self.0.request.relay.clone() }),
+            Step::Finished | Step::Stopped | Step::Overdue | Step::Changed => {
+                Ok(self.handle().stats().delivered - before)
+            }
         }
     }
 

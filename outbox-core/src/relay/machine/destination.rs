@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use super::dispatch::{lane, size};
+use super::outcome::origin;
 use super::{Key, KeyState, Machine};
 use crate::relay::destinations::Hold;
-use crate::relay::parking::Parked;
+use crate::relay::parked::{Fate, Lane, Origin, Parked};
+use crate::relay::parking::READY;
 use crate::relay::plan::Size;
 use crate::transport::Outcome;
 use crate::{Batch, KeyOrder, MessageRef};
@@ -19,18 +21,10 @@ impl Machine {
 
     /// A message of the log whose topic is held is not tried.
     pub(super) fn park_for(&mut self, m: &MessageRef<'_>, hold: Hold, now: Instant) {
-        let entry = Parked {
-            lane: lane(m),
-            key: m.key().map(str::to_owned),
-            attempts: 0,
-            due: now,
-            error: None,
-            hold: Some(hold),
-            refused: 0,
-            maybe_sent: self.maybe_sent.remove(&m.seq()),
-            exhausted: false,
-        };
-        self.park_key(m, entry, false, now);
+        let rule = self.policy.rules.of(m.event_type());
+        let maybe_sent = self.maybe_sent.remove(&m.seq());
+        let entry = Parked { hold: Some(hold), maybe_sent, ..Parked::untried(lane(m), m.key(), rule, now) };
+        self.park_key(m, entry, Origin::Ready, now);
     }
 
     /// The broker does not have the message's topic, or refuses us there: no attempt of the message.
@@ -40,24 +34,29 @@ impl Machine {
         let refused = before.map_or(0, |p| p.refused) + u32::from(parked && !probe);
         let (attempts, error) = before.map_or((0, None), |p| (p.attempts, p.error.clone()));
         let maybe_sent = before.is_some_and(|p| p.maybe_sent) || self.maybe_sent.remove(&m.seq());
-        let due = if refused == 0 { now } else { now + self.policy.retry.after(refused, self.random.next()) };
-        let (lane, key) = (lane(m), m.key().map(str::to_owned));
-        let hold = Some(hold);
-        let entry = Parked { lane, key, attempts, due, error, hold, refused, maybe_sent, exhausted: false };
+        let (lane, rule) = (self.lane_of(m), self.policy.rules.of(m.event_type()));
+        let due = if refused == 0 { now } else { now + self.wait_after(refused, rule, Fate::Retry) };
+        let key = m.key().filter(|_| matches!(lane, Lane::Key(_)));
+        let untried = Parked::untried(lane, key, rule, now);
+        let entry = Parked { attempts, due, error, hold: Some(hold), refused, maybe_sent, ..untried };
         if parked {
             self.window.sub(size(m));
         }
-        self.park_key(m, entry, parked, now);
+        self.park_key(m, entry, origin(parked), now);
     }
 
-    /// Parks a message, and its key behind it. `parked`: it was before.
-    pub(super) fn park_key(&mut self, m: &MessageRef<'_>, entry: Parked, parked: bool, now: Instant) {
-        let size = if parked { Size::default() } else { size(m) };
-        // Publishes that are in flight now may carry other messages of its key, where it was not parked all the time.
-        let shared = self.order == KeyOrder::Gapless && !parked;
-        let flights = if shared { self.next_flight } else { 0 };
+    /// Parks a message, and its key behind it.
+    pub(super) fn park_key(&mut self, m: &MessageRef<'_>, entry: Parked, origin: Origin, now: Instant) {
+        let size = if origin == Origin::Parked { Size::default() } else { size(m) };
+        // Where many of a key may be in flight, others of this one may be, unless it was parked all the time.
+        let flights = match (self.order, origin) {
+            (KeyOrder::OneInFlight, _) | (_, Origin::Parked) => 0,
+            (KeyOrder::Gapless, Origin::Flight) => self.next_flight,
+            (KeyOrder::Gapless, Origin::Ready) => READY,
+        };
+        let lane = entry.lane;
         self.park(m, entry, now, size, flights);
-        let Some(hash) = m.key_hash() else { return };
+        let Lane::Key(hash) = lane else { return };
         let key = self.keys.entry(hash).or_insert(Key::new(KeyState::Parked));
         if key.state == KeyState::Held {
             return;

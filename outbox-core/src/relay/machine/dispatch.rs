@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::{Action, Flight, Key, KeyState, Machine};
-use crate::relay::parking::{Lane, Parked};
+use crate::relay::observer::RelayEvent;
+use crate::relay::parked::{Lane, Parked};
 use crate::relay::plan::Size;
 use crate::{Batch, DeadLetter, KeyOrder, MessageRef, ParkedMessage, Slot};
 
@@ -50,7 +51,10 @@ impl Machine {
             return false;
         }
         if let Err(e) = self.limits.check_ref(m) {
-            self.bury(m, e.to_string(), 0);
+            self.refuse(m, e.to_string(), now);
+            return false;
+        }
+        if self.expire(m, now) {
             return false;
         }
         if let Some(hold) = self.hold_of(m) {
@@ -102,19 +106,22 @@ impl Machine {
         !self.draining && now + self.policy.publish_deadline < self.plan.lease_until
     }
 
-    /// Takes out what has to wait since it was made ready. With one in flight per key only a topic can be the reason.
+    /// Takes out what has to wait since it was made ready, or grew too old. With one in flight per key only a topic can
+    /// be the reason to wait.
     fn still_free(&mut self, batch: Batch, now: Instant) -> Batch {
         let keyed = self.order == KeyOrder::Gapless && !self.keys.is_empty();
-        if !keyed && self.parking.destinations.is_empty() {
+        if !keyed && self.parking.destinations.is_empty() && !self.policy.rules.expire() {
             return batch;
         }
         let parked = |m: &MessageRef<'_>| keyed && m.key_hash().is_some_and(|hash| self.keys.contains_key(&hash));
-        if !batch.iter().any(|m| parked(&m) || self.hold_of(&m).is_some()) {
+        let waits = |m: MessageRef<'_>| parked(&m) || self.hold_of(&m).is_some() || self.too_old(&m, now).is_some();
+        if !batch.iter().any(waits) {
             return batch;
         }
         let mut free = Vec::with_capacity(batch.len());
         for (i, m) in batch.iter().enumerate() {
             let goes = match (self.order, self.hold_of(&m)) {
+                (KeyOrder::OneInFlight, _) if self.expire(&m, now) => false,
                 (KeyOrder::OneInFlight, Some(hold)) => {
                     self.park_for(&m, hold, now);
                     false
@@ -170,17 +177,16 @@ impl Machine {
         self.push_ready((0..batch.len()).map(|i| batch.slot(i)).collect());
     }
 
-    /// Parked messages whose time has come: given up, or read again.
+    /// Parked messages whose time has come are read again: to be tried, or to be given up.
     pub(super) fn next_retry(&mut self, now: Instant) -> Option<Action> {
         if !self.may_publish(now) || !self.breaker.is_closed() || self.parked_before.is_some() {
             return None;
         }
-        for seq in self.parking.take_exhausted(now) {
-            self.bury_parked(seq);
-        }
         if self.reading || self.flights.len() >= self.policy.publishes {
             return None;
         }
+        // Nothing is ready here.
+        self.parking.handed_over(self.next_flight);
         let run = if self.order == KeyOrder::Gapless { 64 } else { 1 };
         let oldest = self.flights.keys().next().copied().unwrap_or(u64::MAX);
         let keys = &self.keys;
@@ -203,28 +209,29 @@ impl Machine {
         }
         let probe = std::mem::take(&mut self.reading_probes);
         let look = !probe && (self.parking.presumes || !self.parking.destinations.is_empty());
-        let mut waiting = HashSet::new();
+        let (mut waiting, mut going) = (HashSet::new(), HashSet::new());
         let mut good = Vec::with_capacity(batch.len());
         for (i, m) in batch.iter().enumerate() {
-            if is_held(&self.keys, lane(&m)) || waiting.contains(&lane(&m)) {
+            let lane = self.lane_of(&m);
+            if is_held(&self.keys, lane) || waiting.contains(&lane) {
                 continue;
             }
-            // One that only waited behind another was never checked.
-            match self.limits.check_ref(&m) {
-                Ok(()) if look && self.waits(&m, now) => _ = waiting.insert(lane(&m)),
-                Ok(()) => good.push(batch.slot(i)),
-                Err(e) => {
-                    self.parking.set_failure(m.seq(), e.to_string(), 0);
-                    self.bury_parked(m.seq());
-                }
+            // While it was read, one before it may have been parked.
+            let in_turn = going.contains(&lane) || self.parking.first_of(lane) == Some(m.seq());
+            if !in_turn || self.is_over(&m, now) || look && self.waits(&m, now) {
+                waiting.insert(lane);
+            } else {
+                going.insert(lane);
+                good.push(batch.slot(i));
             }
         }
         if !self.may_publish(now) || !self.breaker.is_closed() {
             // Since it was asked for, the lease grew old or the broker went away.
             good.clear();
         }
-        let launched: HashSet<Lane> = good.iter().map(|slot| lane(&slot.message())).collect();
-        batch.iter().map(|m| lane(&m)).filter(|l| !launched.contains(l)).for_each(|l| self.parking.attempt_ended(l));
+        let launched: HashSet<Lane> = good.iter().map(|slot| self.lane_of(&slot.message())).collect();
+        let ended: Vec<Lane> = batch.iter().map(|m| self.lane_of(&m)).filter(|lane| !launched.contains(lane)).collect();
+        ended.into_iter().for_each(|lane| self.attempt_ended(lane, now));
         if good.is_empty() {
             if probe {
                 self.parking.destinations.probes_ended();
@@ -238,18 +245,11 @@ impl Machine {
 
     /// Behind what its key has parked, at once due.
     pub(super) fn park_behind(&mut self, m: &MessageRef<'_>, now: Instant) {
-        let parked = Parked {
-            lane: lane(m),
-            key: m.key().map(str::to_owned),
-            attempts: 0,
-            due: now,
-            error: None,
-            hold: None,
-            refused: 0,
-            maybe_sent: self.maybe_sent.remove(&m.seq()),
-            exhausted: false,
-        };
+        let rule = self.policy.rules.of(m.event_type());
+        let maybe_sent = self.maybe_sent.remove(&m.seq());
+        let parked = Parked { maybe_sent, ..Parked::untried(lane(m), m.key(), rule, now) };
         self.park(m, parked, now, size(m), 0);
+        self.supersede(lane(m), now);
     }
 
     /// `after_flight`: publishes with a lower number may still carry messages of its key.
@@ -266,24 +266,32 @@ impl Machine {
 
     /// Gives a message of the log up; its key waits until that is settled.
     pub(super) fn bury(&mut self, m: &MessageRef<'_>, reason: String, attempts: u32) {
-        self.counts.dead += 1;
-        self.plan.dead(DeadLetter { seq: m.seq(), reason, attempts }, m.key_hash(), size(m));
-        if let Some(hash) = m.key_hash() {
-            self.hold(hash);
-        }
+        self.dead(m, reason, attempts, m.key_hash(), size(m));
     }
 
-    /// Gives a parked message up.
-    pub(super) fn bury_parked(&mut self, seq: i64) {
-        let Some(parked) = self.parking.get(seq).cloned() else { return };
-        self.counts.dead += 1;
+    /// Gives a parked message up; so does what it held wait.
+    pub(super) fn bury_parked(&mut self, m: &MessageRef<'_>) {
+        let Some(parked) = self.parking.get(m.seq()).cloned() else { return };
         let reason = parked.error.unwrap_or_else(|| "no attempt was left".into());
         let key = match parked.lane {
             Lane::Key(hash) => Some(hash),
             Lane::Alone(_) => None,
         };
-        self.plan.dead(DeadLetter { seq, reason, attempts: parked.attempts }, key, Size::default());
-        self.parking.remove(seq);
+        self.parking.remove(m.seq());
+        self.dead(m, reason, parked.attempts, key, Size::default());
+    }
+
+    fn dead(&mut self, m: &MessageRef<'_>, reason: String, attempts: u32, key: Option<u64>, size: Size) {
+        self.counts.dead += 1;
+        let born = RelayEvent::DeadLetter {
+            id: m.id(),
+            topic: m.topic().to_owned(),
+            key: m.key().map(str::to_owned),
+            event_type: m.event_type().to_owned(),
+            reason: reason.clone(),
+            attempts,
+        };
+        self.plan.dead(DeadLetter { seq: m.seq(), reason, attempts }, key, size, born);
         if let Some(hash) = key {
             self.hold(hash);
         }

@@ -1,11 +1,12 @@
 //! From what a transport said to what is settled, parked, or tried again.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
 
-use super::dispatch::{lane, size};
+use super::dispatch::size;
+use super::rules::Failure;
 use super::{Flight, Key, KeyState, Machine};
-use crate::relay::parking::{Lane, Parked};
+use crate::relay::parked::{Fate, Lane, Origin, Parked};
 use crate::relay::plan::Size;
 use crate::transport::Outcome;
 use crate::{Batch, KeyOrder, MessageRef, Outcomes, Slot};
@@ -33,7 +34,7 @@ impl Machine {
             }
             self.forget_sent(batch.iter());
             self.plan.delivered(batch.iter().map(|m| m.seq()), Size { messages: batch.len(), bytes: batch.bytes() });
-            self.free(batch.iter());
+            self.free(batch.iter(), now);
             return;
         }
         let said: Vec<Outcome> = outcomes.all();
@@ -43,26 +44,38 @@ impl Machine {
         }
         // A retry that fails while a later publish is answered fails by itself.
         let alone = parked && self.last_good > Some(id);
-        let answered = delivered || said.iter().any(|o| matches!(o, Outcome::Destination(_)));
         // A panic says nothing of the broker; what waited behind it in its key was not tried.
         let all = || batch.iter().map(|m| m.key_hash()).zip(&said);
         let panicked: Vec<u64> = all().filter(|(_, o)| **o == Outcome::Panicked).filter_map(|(key, _)| key).collect();
         let behind = |key: Option<u64>| key.is_some_and(|key| panicked.contains(&key));
         let silent = all().any(|(key, o)| matches!(o, Outcome::Unknown(_)) && !behind(key));
-        let outage = !answered && !alone && silent;
+        // That a topic is missing may be known without the broker, or end the client with what else was under way.
+        let no_answer = !delivered && !alone && silent;
+        // A topic that is held may be the only one that gives none.
+        let outage = no_answer && !probe;
         if outage {
-            self.counts.outages += u64::from(self.breaker.is_closed());
+            if self.breaker.is_closed() {
+                self.counts.outages += 1;
+                let why = |outcome: &Outcome| match outcome {
+                    Outcome::Unknown(error) => error.clone(),
+                    _ => None,
+                };
+                self.outage = said.iter().find_map(why);
+            }
             self.others_failed |= !parked;
             let unknown = batch.iter().zip(&said).filter(|(_, o)| matches!(o, Outcome::Unknown(_)));
             let heads = unknown.map(|(m, _)| m.seq()).filter(|seq| self.parking.is_head(*seq));
             self.suspects = if self.others_failed { Vec::new() } else { heads.collect() };
             self.breaker.failed(now, &mut self.random);
-        } else {
+        } else if !no_answer {
             self.breaker.answered();
         }
         if probe {
             self.probed(&batch, &said, outage, now);
         }
+        let silent = if no_answer { HashSet::new() } else { self.silent_topics(&batch, &said) };
+        let mut passed = HashSet::new();
+        let lanes: Vec<Lane> = if parked { batch.iter().map(|m| self.lane_of(&m)).collect() } else { Vec::new() };
         let mut freed = Vec::new();
         for (i, (m, outcome)) in batch.iter().zip(said).enumerate() {
             match outcome {
@@ -75,22 +88,31 @@ impl Machine {
                         freed.push(i);
                     }
                 }
-                Outcome::Unknown(_) if outage => self.stall(&m, parked, || batch.slot(i)),
+                Outcome::Unknown(_) if no_answer => self.stall(&m, parked, || batch.slot(i)),
+                Outcome::Unknown(_) if m.key_hash().is_some_and(|key| passed.contains(&key)) => {
+                    self.not_tried(&m, parked, now);
+                }
                 Outcome::Unknown(e) => {
                     let error = e.unwrap_or_else(|| "the transport did not say what became of it".into());
-                    self.fail(&m, parked, error, now);
+                    if self.is_of_silent(&m, probe, &silent) {
+                        self.silent(&m, &error, parked, probe, now);
+                    } else {
+                        passed.extend(self.passed_by(&m));
+                        self.fail(&m, parked, error, now);
+                    }
                 }
-                Outcome::Panicked => self.fail(&m, parked, "the transport panicked".into(), now),
+                Outcome::Panicked => {
+                    passed.extend(self.passed_by(&m));
+                    self.fail(&m, parked, "the transport panicked".into(), now);
+                }
                 Outcome::Destination(e) => self.refused(&m, &e, parked, probe, now),
                 Outcome::Rejected(e) => self.reject(&m, parked, e, now),
             }
         }
         self.forget_sent(freed.iter().map(|i| batch.get(*i)));
-        self.free(freed.into_iter().map(|i| batch.get(i)));
-        if parked {
-            // Whatever became of them, their lanes may be tried again when due.
-            batch.iter().for_each(|m| self.parking.attempt_ended(lane(&m)));
-        }
+        self.free(freed.into_iter().map(|i| batch.get(i)), now);
+        // Whatever became of them, their lanes may be tried again when due.
+        lanes.into_iter().for_each(|lane| self.attempt_ended(lane, now));
     }
 
     /// The transport is there, so what failed alone just before failed by itself. Said by a message of the log: a retry
@@ -105,17 +127,16 @@ impl Machine {
             let Some(mut parked) = self.parking.get(seq).filter(idle).cloned() else { continue };
             self.counts.failed += 1;
             parked.attempts += 1;
-            parked.exhausted = parked.attempts >= self.policy.max_attempts;
-            parked.due = now + self.wait_after(parked.attempts, parked.exhausted);
+            let (rule, lane) = (parked.rule.unwrap_or_default(), parked.lane);
+            parked.fate = self.fate_after(parked.attempts, rule);
+            parked.due = now + self.wait_after(parked.attempts, rule, parked.fate);
             parked.error.get_or_insert_with(|| "the transport did not say what became of it".into());
+            if parked.fate == Fate::Block {
+                self.blocked_now(&parked);
+            }
             self.repark(seq, parked, now);
+            self.supersede(lane, now);
         }
-    }
-
-    fn wait_after(&mut self, attempts: u32, exhausted: bool) -> Duration {
-        let wait = self.policy.retry.after(attempts, self.random.next());
-        // An attempt of unknown end may still arrive.
-        if exhausted { wait.max(self.policy.publish_deadline) } else { wait }
     }
 
     fn forget_sent<'a>(&mut self, messages: impl Iterator<Item = MessageRef<'a>>) {
@@ -125,7 +146,7 @@ impl Machine {
     }
 
     /// The next of each key may go.
-    fn free<'a>(&mut self, messages: impl Iterator<Item = MessageRef<'a>>) {
+    pub(super) fn free<'a>(&mut self, messages: impl Iterator<Item = MessageRef<'a>>, now: Instant) {
         if self.order == KeyOrder::Gapless {
             return;
         }
@@ -137,16 +158,16 @@ impl Machine {
                 None => _ = self.keys.remove(&hash),
             }
         }
-        self.push_checked(next);
+        self.push_checked(next, now);
     }
 
-    /// Makes messages ready that waited; one over the limits dies instead, and holds its key.
-    fn push_checked(&mut self, slots: Vec<Slot>) {
+    /// Makes messages ready that waited, but for those that are over the limits.
+    fn push_checked(&mut self, slots: Vec<Slot>, now: Instant) {
         let mut good = Vec::with_capacity(slots.len());
         for slot in slots {
             match self.limits.check_ref(&slot.message()) {
                 Ok(()) => good.push(slot),
-                Err(e) => self.bury(&slot.message(), e.to_string(), 0),
+                Err(e) => self.refuse(&slot.message(), e.to_string(), now),
             }
         }
         self.push_ready(good);
@@ -163,14 +184,33 @@ impl Machine {
         }
     }
 
+    /// The key of a message that goes on without it: where many of a key are in flight, what follows was not stored
+    /// because of it.
+    fn passed_by(&self, m: &MessageRef<'_>) -> Option<u64> {
+        let rules = &self.policy.rules;
+        let gapless = self.order == KeyOrder::Gapless;
+        m.key_hash().filter(|_| gapless && rules.passes_by(rules.of(m.event_type())))
+    }
+
+    /// It was handed over behind a message of its key that is passed by now: it waits no longer than that was under way.
+    fn not_tried(&mut self, m: &MessageRef<'_>, parked: bool, now: Instant) {
+        if parked {
+            self.window.sub(size(m));
+            self.parking.mark_maybe_sent(m.seq());
+            return;
+        }
+        self.maybe_sent.remove(&m.seq());
+        let untried = Parked::untried(self.lane_of(m), m.key(), self.policy.rules.of(m.event_type()), now);
+        self.park_key(m, Parked { maybe_sent: true, ..untried }, Origin::Flight, now);
+    }
+
     /// An attempt was used up: parked, and its key behind it.
     fn fail(&mut self, m: &MessageRef<'_>, parked: bool, error: String, now: Instant) {
         if parked {
             self.window.sub(size(m));
         }
         // Behind a failure of its own key it has not failed itself.
-        let behind = lane(m);
-        let first = self.parking.first_of(behind).is_none_or(|seq| seq >= m.seq());
+        let first = self.parking.first_of(self.lane_of(m)).is_none_or(|seq| seq >= m.seq());
         if !first {
             if parked {
                 self.parking.mark_maybe_sent(m.seq());
@@ -184,9 +224,10 @@ impl Machine {
         let before = self.parking.get(m.seq());
         let attempts = before.map_or(0, |p| p.attempts) + 1;
         self.maybe_sent.remove(&m.seq());
-        let exhausted = attempts >= self.policy.max_attempts;
-        let wait = self.wait_after(attempts, exhausted);
-        self.park_failed(m, parked, Failure { error, attempts, exhausted, wait }, now);
+        let rule = self.policy.rules.of(m.event_type());
+        let fate = self.fate_after(attempts, rule);
+        let wait = self.wait_after(attempts, rule, fate);
+        self.park_failed(m, origin(parked), Failure { error, attempts, rule, fate, wait }, now);
     }
 
     /// It can never be stored: dead at once, or when no earlier attempt can arrive any more.
@@ -194,50 +235,26 @@ impl Machine {
         let before = self.parking.get(m.seq());
         let attempts = before.map_or(0, |p| p.attempts) + 1;
         let maybe_sent = before.is_some_and(|p| p.maybe_sent) || self.maybe_sent.contains(&m.seq());
-        if maybe_sent {
-            if parked {
-                self.window.sub(size(m));
-            }
-            self.maybe_sent.remove(&m.seq());
-            let wait = self.policy.publish_deadline;
-            self.park_failed(m, parked, Failure { error, attempts, exhausted: true, wait }, now);
-        } else if parked {
+        let rule = self.policy.rules.of(m.event_type());
+        let blocks = self.policy.rules.blocks(rule);
+        if parked {
             self.window.sub(size(m));
+        }
+        if blocks || maybe_sent {
+            self.maybe_sent.remove(&m.seq());
+            let (fate, wait) = (if blocks { Fate::Block } else { Fate::Bury }, self.policy.publish_deadline);
+            self.park_failed(m, origin(parked), Failure { error, attempts, rule, fate, wait }, now);
+        } else if parked {
             self.parking.set_failure(m.seq(), error, attempts);
-            self.bury_parked(m.seq());
+            self.bury_parked(m);
         } else {
             self.counts.failed += 1;
             self.bury(m, error, attempts);
         }
     }
 
-    fn park_failed(&mut self, m: &MessageRef<'_>, parked: bool, failure: Failure, now: Instant) {
-        let entry = Parked {
-            lane: lane(m),
-            key: m.key().map(str::to_owned),
-            attempts: failure.attempts,
-            due: now + failure.wait,
-            error: Some(failure.error),
-            hold: None,
-            refused: 0,
-            maybe_sent: true,
-            exhausted: failure.exhausted,
-        };
-        self.park_key(m, entry, parked, now);
-    }
-
-    /// Delivered, or gone. Its key is free when nothing is parked behind it.
-    pub(super) fn unpark(&mut self, seq: i64, size: Size) {
-        let Some(lane) = self.parking.get(seq).map(|p| p.lane) else { return self.plan.give_back(size) };
-        self.plan.unpark(seq, size);
-        self.parking.remove(seq);
-        self.parking.attempt_ended(lane);
-        if self.parking.holds(lane) {
-            return;
-        }
-        if let Lane::Key(hash) = lane
-            && self.keys.get(&hash).is_some_and(|k| k.state == KeyState::Parked)
-        {
+    pub(super) fn forget_parked_key(&mut self, hash: u64) {
+        if self.keys.get(&hash).is_some_and(|k| k.state == KeyState::Parked) && !self.parking.is_paused(hash) {
             self.keys.remove(&hash);
         }
     }
@@ -263,12 +280,12 @@ impl Machine {
                 self.keys.insert(hash, key);
             }
         }
-        self.push_checked(next);
-        self.take_their_place(behind);
+        self.push_checked(next, now);
+        self.take_their_place(behind, now);
     }
 
     /// What waits for its publish may hold earlier and later messages of the keys that are free now.
-    fn take_their_place(&mut self, behind: Vec<Slot>) {
+    fn take_their_place(&mut self, behind: Vec<Slot>, now: Instant) {
         if behind.is_empty() {
             return;
         }
@@ -276,13 +293,10 @@ impl Machine {
         let ready = ready.iter().flat_map(|batch| (0..batch.len()).map(|i| batch.slot(i)));
         let mut all: Vec<Slot> = behind.into_iter().chain(ready).collect();
         all.sort_by_key(Slot::seq);
-        self.push_checked(all);
+        self.push_checked(all, now);
     }
 }
 
-struct Failure {
-    error: String,
-    attempts: u32,
-    exhausted: bool,
-    wait: Duration,
+pub(super) fn origin(parked: bool) -> Origin {
+    if parked { Origin::Parked } else { Origin::Flight }
 }
