@@ -4,6 +4,7 @@
 //! A table written through one client is relayed through another: the schema is the contract between them. Who writes
 //! with a client of their own finds the statement in [`insert`].
 
+mod desk;
 mod dialect;
 mod doorbell;
 mod driver;

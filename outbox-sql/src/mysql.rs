@@ -5,10 +5,10 @@
 
 use crate::statements::Text;
 
-// Version 2 is for logs.
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/mysql/0001_initial.sql"),
     include_str!("../migrations/mysql/0002_kept_and_replayed.sql"),
+    include_str!("../migrations/mysql/0004_desk.sql"),
 ];
 
 /// Of the whole server; held until the connection ends.

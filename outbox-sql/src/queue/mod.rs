@@ -14,12 +14,14 @@ use std::time::{Duration, Instant};
 
 pub(crate) use keep::changed;
 pub use keep::retain_delivered;
+use outbox_core::admin::{Admin, Orders};
 use outbox_core::{
     AcquireRequest, Acquired, Batch, FetchLimits, Lease, Settlement, Store, StoreCapabilities, StoreError,
     StoreErrorKind, TopicFilter, Wakeups, async_trait,
 };
 use seen::Seen;
 
+use crate::desk::{Desk, OrderBook};
 use crate::mysql::{PARTS, QUEUE, QueueStatements};
 use crate::statements::{Sql, fill};
 use crate::store::{bounded, lock};
@@ -35,6 +37,7 @@ pub struct QueueStore {
     sql: Sql,
     queue: QueueStatements<String>,
     signal: Signal,
+    orders: OrderBook,
     keep: Option<Duration>,
     /// What is remembered under each lease.
     sessions: Mutex<HashMap<String, Arc<Session>>>,
@@ -67,11 +70,13 @@ struct Reader {
 impl QueueStore {
     /// A store on these tables; `signal` wakes its relays.
     pub fn new(driver: impl Driver, names: &Names, signal: &Signal) -> Self {
+        let driver: Arc<dyn Driver> = Arc::new(driver);
         let dialect = driver.dialect();
         Self {
+            orders: OrderBook::new(Desk::new(&driver, names)),
             sql: Sql::new(dialect, names),
             queue: QUEUE.map(|sql| fill(sql, PARTS, dialect, names)),
-            driver: Arc::new(driver),
+            driver,
             signal: signal.clone(),
             keep: None,
             sessions: Mutex::default(),
@@ -131,6 +136,14 @@ impl Store for QueueStore {
 
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         Some(self.signal.listen())
+    }
+
+    async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {
+        self.orders.of(relay).await
+    }
+
+    fn admin(&self) -> Option<Arc<dyn Admin>> {
+        Some(Arc::new(self.orders.desk().clone()))
     }
 }
 

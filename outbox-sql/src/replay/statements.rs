@@ -85,6 +85,8 @@ const POSTGRES: Text = Text {
         "delete from outbox_parked where relay = $1",
         "delete from outbox_progress where relay = $1",
         "delete from outbox_incarnation where relay = $1",
+        "delete from outbox_control where relay = $1",
+        "delete from outbox_paused_key where relay = $1",
         "delete from outbox_relay where relay = $1",
     ],
 };
@@ -106,6 +108,8 @@ const SQLITE: Text = Text {
     drop: &[
         "delete from outbox_parked where relay = $1",
         "delete from outbox_progress where relay = $1",
+        "delete from outbox_control where relay = $1",
+        "delete from outbox_paused_key where relay = $1",
         "delete from outbox_relay where relay = $1",
     ],
 };
@@ -123,6 +127,8 @@ const MYSQL: Text = Text {
         select id, topic, `key`, event_type, payload, content_type, headers, created_at \
         from outbox_parked where relay = $1 order by seq",
         "delete from outbox_parked where relay = $1",
+        "delete from outbox_control where relay = $1",
+        "delete from outbox_paused_key where relay = $1",
         "delete from outbox_relay where relay = $1",
     ],
 };

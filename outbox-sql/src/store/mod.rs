@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use outbox_core::admin::{Admin, Orders};
 use outbox_core::{
     AcquireRequest, Acquired, Batch, FetchLimits, Lease, Settlement, Store, StoreCapabilities, StoreError,
     StoreErrorKind, Wakeups, async_trait,
@@ -17,6 +18,7 @@ use outbox_core::{
 use session::Session;
 use tokio::time::timeout;
 
+use crate::desk::{Desk, OrderBook};
 use crate::statements::Sql;
 use crate::{Connection, Dialect, Driver, Keep, Names, Signal, retain};
 
@@ -39,6 +41,7 @@ pub struct SqlStore {
     sessions: Mutex<HashMap<String, Arc<Session>>>,
     /// Since when no valid incarnation of a relay name was seen, and in which era: epoch and start of the server.
     tokenless: Mutex<HashMap<String, (Instant, Era)>>,
+    orders: OrderBook,
     /// Connections of relays that stand by.
     standby: tokio::sync::Mutex<HashMap<String, Box<dyn Connection>>>,
 }
@@ -46,12 +49,14 @@ pub struct SqlStore {
 impl SqlStore {
     /// A store on these tables; `signal` wakes its relays.
     pub fn new(driver: impl Driver, names: &Names, signal: &Signal) -> Self {
+        let driver: Arc<dyn Driver> = Arc::new(driver);
         Self {
+            orders: OrderBook::new(Desk::new(&driver, names)),
             dialect: driver.dialect(),
             sql: Sql::new(driver.dialect(), names),
             retention: retain::Sql::new(driver.dialect(), names).ok().map(Arc::new),
             keep: Keep::default(),
-            driver: Arc::new(driver),
+            driver,
             signal: signal.clone(),
             sessions: Mutex::default(),
             tokenless: Mutex::default(),
@@ -118,6 +123,14 @@ impl Store for SqlStore {
 
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         Some(self.signal.listen())
+    }
+
+    async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {
+        self.orders.of(relay).await
+    }
+
+    fn admin(&self) -> Option<Arc<dyn Admin>> {
+        Some(Arc::new(self.orders.desk().clone()))
     }
 }
 
