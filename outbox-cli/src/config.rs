@@ -4,6 +4,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
+use crate::retry::RetryConfig;
 use crate::target::{Target, environment};
 
 /// `outbox.toml`: which outboxes there are, and which relays carry their messages where.
@@ -55,6 +56,11 @@ pub(crate) struct RelayConfig {
     pub(crate) window_messages: Option<usize>,
     pub(crate) window_bytes: Option<usize>,
     pub(crate) max_attempts: Option<u32>,
+    pub(crate) max_parked: Option<usize>,
+    /// For event types that no `retry_for` names.
+    pub(crate) retry: Option<RetryConfig>,
+    #[serde(default)]
+    pub(crate) retry_for: Vec<RetryConfig>,
     pub(crate) lease_seconds: Option<u64>,
     pub(crate) publish_deadline_seconds: Option<u64>,
     pub(crate) drain_deadline_seconds: Option<u64>,

@@ -2,8 +2,10 @@
 
 mod config;
 mod database;
+mod desk;
 mod relay;
 mod replay;
+mod retry;
 mod status;
 mod target;
 mod time;
@@ -52,6 +54,19 @@ enum Command {
         #[command(flatten)]
         tables: Tables,
     },
+    /// Dead letters: messages that were given up on.
+    #[command(subcommand)]
+    Dead(desk::Dead),
+    /// List messages of a relay that failed, and those that wait behind them or for their topic.
+    Waiting(desk::Waiting),
+    /// Give waiting messages all their attempts anew, the first one at once.
+    Retry(desk::Which),
+    /// Make a waiting message a dead letter: what waits behind it goes on.
+    GiveUp(desk::One),
+    /// Hand over nothing more of a relay, or of a key: messages wait where they are, in every process, over restarts.
+    Pause(desk::Which),
+    /// End a pause.
+    Resume(desk::Which),
     /// Start a relay name anew, for a sequence that went back: from the start of the table. On MySQL and MariaDB what
     /// it had parked is put back.
     Reset {
@@ -78,7 +93,7 @@ enum RelayCommand {
 }
 
 /// Which tables: a URL, or every outbox of a file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct Tables {
     /// postgres://user:password@host/database, mysql://... or sqlite:file. Default: those of the file.
     #[arg(long, env = "OUTBOX_URL", hide_env_values = true)]
@@ -129,8 +144,15 @@ async fn main() -> Result<()> {
         Command::Status { tables } => {
             for database in tables.databases()? {
                 print!("{}", status::table(&database.status().await?));
+                print!("{}", status::paused(&desk::admin(&database)?.paused().await?));
             }
         }
+        Command::Dead(dead) => dead.run().await?,
+        Command::Waiting(waiting) => waiting.run().await?,
+        Command::Retry(which) => which.retry().await?,
+        Command::GiveUp(one) => one.give_up().await?,
+        Command::Pause(which) => which.pause().await?,
+        Command::Resume(which) => which.resume().await?,
         Command::Reset { relay, tables } => {
             reset(&tables.databases()?, &relay).await?;
         }

@@ -36,8 +36,19 @@ fn build(outbox: &OutboxConfig, relay: &RelayConfig) -> Result<StoreRelay> {
     if relay.window_messages.is_some() || relay.window_bytes.is_some() {
         builder = builder.window(relay.window_messages.unwrap_or(20_000), relay.window_bytes.unwrap_or(64 << 20));
     }
+    if let Some(retry) = &relay.retry {
+        ensure!(retry.event_types.is_none(), "event_types belongs into [[outbox.relay.retry_for]], not into retry");
+        ensure!(relay.max_attempts.is_none(), "max_attempts stands beside retry: move it there");
+        builder = builder.retry_policy(retry.policy());
+    }
+    for retry in &relay.retry_for {
+        builder = builder.retry_policy_for(retry.event_types.clone().unwrap_or_default(), retry.policy());
+    }
     if let Some(attempts) = relay.max_attempts {
         builder = builder.max_attempts(attempts);
+    }
+    if let Some(messages) = relay.max_parked {
+        builder = builder.max_parked(messages);
     }
     if let Some(seconds) = relay.lease_seconds {
         builder = builder.lease(Duration::from_secs(seconds));

@@ -82,7 +82,7 @@ impl Selected {
 }
 
 /// The database that has a relay of this name.
-async fn the_one<'d>(databases: &'d [Database], relay: &str) -> Result<(&'d Database, RelayStatus)> {
+pub(crate) async fn the_one<'d>(databases: &'d [Database], relay: &str) -> Result<(&'d Database, RelayStatus)> {
     let mut found = Vec::new();
     for database in databases {
         found.extend(database.status().await?.into_iter().find(|r| r.relay == relay).map(|status| (database, status)));

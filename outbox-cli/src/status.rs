@@ -1,6 +1,8 @@
+use outbox::admin::Paused;
 use outbox::sqlx::RelayStatus;
 
 use crate::replay::describe;
+use crate::time;
 
 /// The relays as an aligned table; with what they replay, where one of them does.
 pub(crate) fn table(relays: &[RelayStatus]) -> String {
@@ -31,4 +33,13 @@ pub(crate) fn table(relays: &[RelayStatus]) -> String {
         format!("{}\n", cells.join("  ").trim_end())
     };
     rows.iter().map(line).collect()
+}
+
+/// What is paused, a line each.
+pub(crate) fn paused(paused: &[Paused]) -> String {
+    let line = |p: &Paused| {
+        let key = p.key.as_ref().map(|key| format!("key {key} of ")).unwrap_or_default();
+        format!("{key}{} is paused since {}\n", p.relay, time::show(p.since))
+    };
+    paused.iter().map(line).collect()
 }
