@@ -61,7 +61,7 @@ impl Handover<'_> {
                     Ok(()) => sent += 1,
                     // Of another topic, most often: the rest of the batch is not concerned.
                     Err(Refusal::Destination(e)) => {
-                        confirmations.topic_failed(self.publish, m.topic());
+                        confirmations.topic_failed(m.topic());
                         confirmations.keys.answered(self.publish + i, false);
                         self.out.destination(i, e);
                     }
@@ -89,13 +89,14 @@ impl Handover<'_> {
 
     /// Waits where the client's queue is full.
     async fn hand_over(&self, m: MessageRef<'_>) -> Result<(), Refusal> {
-        if self.client.confirmations.has_failed(m.topic()) {
-            return Err(Refusal::Destination("the topic failed a moment ago".into()));
-        }
         // Another writer's headers may be no object.
         let refused = |e: InvalidMessage| Refusal::Message(e.into());
         let (index, form) = (m.index(), Form::of(m, self.format).map_err(refused)?);
         loop {
+            // While the queue was full, too.
+            if self.client.confirmations.has_failed(m.topic()) {
+                return Err(Refusal::Destination("the topic failed a moment ago".into()));
+            }
             let record = form.record(self.publish + index).map_err(refused)?;
             let error = match self.client.send(record) {
                 Ok(()) => return Ok(()),
