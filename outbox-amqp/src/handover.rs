@@ -103,7 +103,7 @@ impl Handover<'_> {
                 return self.over(&left, "the broker opened no channel in time".into());
             }
         };
-        let mut confirms = Confirms::default();
+        let mut confirms: Confirms = Confirms::default();
         let mut messages = left.iter().filter_map(|i| self.wired(*i, link.frame_max()));
         let exchange = &self.client.settings().exchange;
         let answered = async {
@@ -140,6 +140,10 @@ impl Handover<'_> {
         if ended.is_err() {
             // The next publish opens a channel, and so learns whether there is anyone.
             link.forget_idle();
+            if leased.sending {
+                // The confirms of this chunk, which may have taken returns of others.
+                confirms.dropped();
+            }
             confirms.look();
             confirms.say(self.out);
             return self.over(&left, format!("the broker did not confirm it within {:?}", self.within()));
