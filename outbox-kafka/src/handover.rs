@@ -5,6 +5,7 @@ use std::time::Duration;
 use outbox_core::wire::WireFormat;
 use outbox_core::{Batch, BoxError, InvalidMessage, MessageRef, Outcomes};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::MutexGuard;
 
 use crate::client::Client;
 use crate::error::Fault;
@@ -40,18 +41,20 @@ fn key_within_topic(m: &MessageRef<'_>) -> Option<u64> {
 
 impl Handover<'_> {
     /// Gives how many messages the client has taken. Of the others, what is to be said was said; the client is dead
-    /// then, or their topic failed.
-    pub(crate) async fn run(&self) -> usize {
+    /// then, or their topic failed. `turn` is given back when every message was handed over once, or has its place
+    /// behind the others of its key.
+    pub(crate) async fn run(&self, turn: MutexGuard<'_, ()>) -> usize {
         let confirmations = &self.client.confirmations;
-        let (mut left, mut sent) = ((0..self.batch.len()).collect::<Vec<usize>>(), 0);
+        let (mut left, mut held, mut sent) = ((0..self.batch.len()).collect::<Vec<usize>>(), HashSet::new(), 0);
+        let mut turn = Some(turn);
         loop {
-            let mut answered = std::pin::pin!(confirmations.keys.all_answered());
+            let mut answered = std::pin::pin!(confirmations.keys.any_answered());
             answered.as_mut().enable();
-            let (mut held, mut behind) = (HashSet::new(), Vec::new());
+            let (before, mut behind) = (std::mem::take(&mut held), Vec::new());
             for i in left {
                 let m = self.batch.get(i);
                 if let Some(key) = key_within_topic(&m)
-                    && (held.contains(&key) || !confirmations.keys.admit(key, self.publish + i))
+                    && (held.contains(&key) || !confirmations.keys.admit(key, self.publish, i))
                 {
                     held.insert(key);
                     behind.push(i);
@@ -76,9 +79,11 @@ impl Handover<'_> {
                     }
                 }
             }
+            before.difference(&held).for_each(|key| confirmations.keys.caught_up(*key, self.publish));
             if behind.is_empty() {
                 return sent;
             }
+            drop(turn.take());
             tokio::select! {
                 () = answered => {}
                 () = confirmations.died() => return sent,

@@ -99,3 +99,26 @@ async fn nothing_passes_a_message_whose_topic_appears_while_a_later_publish_wait
     assert!(matches!(&second[1], Outcome::Destination(_)), "it would be in front of the first: {second:?}");
     assert_eq!(publish(&transport, &["1", "2"]).await, vec![Outcome::Delivered; 2]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_without_leader_keeps_only_its_own_messages_waiting() {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    cluster.create_topic("u", 1, 1).expect("a topic");
+    cluster.partition_leader("u", 0, None).expect("no leader");
+    let transport = KafkaTransport::connect(KafkaConfig::new(cluster.bootstrap_servers())).expect("valid settings");
+    let (first, second) = (to(&[("u", "j", "1")]), to(&[("u", "j", "2"), ("t", "k", "1")]));
+    let (first_out, second_out) = (Outcomes::new(1), Outcomes::new(2));
+    let others = async {
+        // The next of this key waits for the first of it, and for nothing else.
+        let outcomes = published(&transport, to(&[("t", "k", "2"), ("t", "l", "1"), ("t", "l", "2")])).await;
+        assert_eq!(outcomes, vec![Outcome::Delivered; 3]);
+    };
+    tokio::select! {
+        biased;
+        () = transport.publish(first, &first_out) => panic!("it has no leader"),
+        () = transport.publish(second, &second_out) => panic!("it has no leader"),
+        () = others => {}
+    }
+    assert_eq!((second_out.get(0), second_out.get(1)), (Outcome::Unknown(None), Outcome::Delivered));
+}
