@@ -63,7 +63,7 @@ pub(crate) struct Trouble {
     pub(crate) absent: Vec<usize>,
     /// Subjects that we may not publish to.
     pub(crate) denied: Vec<String>,
-    /// Runs that were not stored at once, and can be one by one.
+    /// Messages that were not stored at once with others, and can be one by one.
     pub(crate) singly: Vec<usize>,
 }
 
@@ -97,6 +97,11 @@ impl Waiting {
             self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(*last, run.to_vec());
         }
         run.iter().for_each(|index| self.sending(*index));
+    }
+
+    /// The messages cannot be stored at once.
+    pub(crate) fn singly(&self, run: &[usize]) {
+        self.trouble().singly.extend_from_slice(run);
     }
 
     /// The message needs no answer any more. Whether it waited for one.
