@@ -56,7 +56,7 @@ impl Publish<'_> {
                     Outcome::Delivered | Outcome::Rejected(_) => _ = done.insert(*index),
                     // Its run was refused, and it is sent alone next.
                     _ if singly.contains(index) && !step.singles.contains(index) => {}
-                    _ => self.confirmations.close_topic(self.batch.get(*index).topic()),
+                    said => self.confirmations.close_topic(self.batch.get(*index).topic(), said),
                 }
             }
             left.retain(|index| !done.contains(index));
@@ -172,13 +172,15 @@ impl Publish<'_> {
         Ok(())
     }
 
-    /// Whether nothing may be sent to the topic of this message.
+    /// Whether nothing may be sent to the topic of this message. It is said why.
     fn is_closed(&self, index: usize) -> bool {
-        let closed = self.confirmations.is_closed(self.batch.get(index).topic());
-        if closed {
-            self.out.unknown(index, "an earlier message to this topic was not stored");
+        match self.confirmations.closed(self.batch.get(index).topic()) {
+            None => return false,
+            Some(Outcome::Destination(why)) => self.out.destination(index, why),
+            Some(Outcome::Unknown(Some(why))) => self.out.unknown(index, why),
+            Some(_) => {}
         }
-        closed
+        true
     }
 }
 

@@ -167,3 +167,17 @@ async fn what_was_decided_on_before_a_failure_was_known_is_not_stored() {
     }
     assert_eq!(texts(&rig).await, expected(0..30));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_without_stream_is_a_matter_of_the_destination_for_all_that_waits() {
+    let rig = Rig::shared(atomic()).await;
+    let (transport, missing, there) = (transport(rig.config()), format!("{}-none", rig.name), rig.topic("x"));
+    let sample = |topic, key, n: i64| Sample::new(topic).key(key).text(n);
+    let first = batch(0, &[sample(&missing, "k", 1), sample(&missing, "k", 2)]);
+    let second = batch(2, &[sample(&missing, "l", 3), sample(&there, "l", 4)]);
+    let (first, second) = tokio::join!(publish(&transport, &first, SOON), publish(&transport, &second, SOON));
+    for outcome in first.iter().chain(&second[..1]) {
+        assert!(matches!(outcome, Outcome::Destination(why) if why.contains("no stream")), "{outcome:?}");
+    }
+    assert_eq!(second[1], Outcome::Delivered);
+}
