@@ -155,7 +155,7 @@ impl Publish<'_> {
         let id = reply.rsplit_once('.').map_or(&*reply, |(inbox, _)| inbox);
         let id = format!("{}-{}", id.rsplit_once('.').map_or(id, |(_, token)| token), self.publish + last);
         self.room(indices.len()).await?;
-        self.waiting.sending_run(&indices);
+        self.waiting.sending_run(&indices, &id);
         let count = outgoing.len();
         for (n, Outgoing { subject, mut headers, payload }) in (1..).zip(outgoing) {
             headers.insert("Nats-Batch-Id", id.as_str());
