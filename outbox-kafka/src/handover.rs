@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::MutexGuard;
 
 use crate::client::Client;
+use crate::confirm::Confirmations;
 use crate::error::Fault;
 use crate::wire::Form;
 
@@ -31,6 +32,26 @@ enum Refusal {
     Unknown(BoxError),
 }
 
+/// The right to hand over a batch. Who is dropped with it takes the client along before the next one has it.
+struct Turn<'a> {
+    held: Option<MutexGuard<'a, ()>>,
+    confirmations: &'a Confirmations,
+}
+
+impl Turn<'_> {
+    fn give_back(&mut self) {
+        drop(self.held.take());
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.held.is_some() {
+            self.confirmations.die();
+        }
+    }
+}
+
 /// A key means a partition within its topic only.
 fn key_within_topic(m: &MessageRef<'_>) -> Option<u64> {
     let key = m.key_hash()?;
@@ -46,7 +67,7 @@ impl Handover<'_> {
     pub(crate) async fn run(&self, turn: MutexGuard<'_, ()>) -> usize {
         let confirmations = &self.client.confirmations;
         let (mut left, mut held, mut sent) = ((0..self.batch.len()).collect::<Vec<usize>>(), HashSet::new(), 0);
-        let mut turn = Some(turn);
+        let mut turn = Turn { held: Some(turn), confirmations };
         loop {
             let mut answered = std::pin::pin!(confirmations.keys.any_answered());
             answered.as_mut().enable();
@@ -80,10 +101,10 @@ impl Handover<'_> {
                 }
             }
             before.difference(&held).for_each(|key| confirmations.keys.caught_up(*key, self.publish));
+            turn.give_back();
             if behind.is_empty() {
                 return sent;
             }
-            drop(turn.take());
             tokio::select! {
                 () = answered => {}
                 () = confirmations.died() => return sent,
