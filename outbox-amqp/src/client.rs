@@ -236,6 +236,11 @@ impl Client {
         }
     }
 
+    /// A connection of the caller's own, which nobody else sends by.
+    pub(crate) async fn own_link(&self) -> Result<Arc<Link>, String> {
+        Link::connect(&self.settings).await.map(Arc::new)
+    }
+
     pub(crate) async fn close(&self) {
         let link = self.current.lock().await.link.take();
         if let Some(link) = link {

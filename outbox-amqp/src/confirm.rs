@@ -13,14 +13,14 @@ use crate::error::telling;
 use crate::wire::Wired;
 
 /// One message on its way: its place in the batch, the id and topic by which its return is known, and its confirm.
-struct Sent {
+struct Sent<C> {
     index: usize,
     name: (String, String),
-    confirm: Confirm,
+    confirm: Confirm<C>,
 }
 
-enum Confirm {
-    Waiting(PublisherConfirm),
+enum Confirm<C> {
+    Waiting(C),
     Acked,
     Nacked,
     /// Never sent, or lost with its channel.
@@ -28,17 +28,24 @@ enum Confirm {
 }
 
 /// What became of the messages of one channel.
-#[derive(Default)]
-pub(crate) struct Confirms {
-    sent: Vec<Sent>,
+pub(crate) struct Confirms<C = PublisherConfirm> {
+    sent: Vec<Sent<C>>,
     /// Id and topic of what came back, and why.
     returned: HashMap<(String, String), String>,
+    /// Of confirms that were dropped nobody knows what they brought.
+    dropped: bool,
     error: Option<Error>,
 }
 
-impl Confirms {
+impl<C> Default for Confirms<C> {
+    fn default() -> Self {
+        Self { sent: Vec::new(), returned: HashMap::new(), dropped: false, error: None }
+    }
+}
+
+impl<C: Future<Output = Result<Confirmation, Error>> + Unpin> Confirms<C> {
     /// A message was handed to the channel, or could not be.
-    pub(crate) fn push(&mut self, index: usize, wired: Wired, handed: Result<PublisherConfirm, Error>) {
+    pub(crate) fn push(&mut self, index: usize, wired: Wired, handed: Result<C, Error>) {
         let confirm = match handed {
             Ok(confirm) => Confirm::Waiting(confirm),
             Err(e) => {
@@ -59,13 +66,23 @@ impl Confirms {
     }
 
     /// Takes in what is there already.
+    ///
+    /// Looks twice: a confirm that was not there when it was looked at may have brought the return of a later one that
+    /// was. It was there before that one, so it is by the second look.
     pub(crate) fn look(&mut self) {
-        for i in 0..self.sent.len() {
-            let Confirm::Waiting(confirm) = &mut self.sent[i].confirm else { continue };
-            if let Some(confirmed) = confirm.now_or_never() {
-                self.confirmed(i, confirmed);
+        for _ in 0..2 {
+            for i in 0..self.sent.len() {
+                let Confirm::Waiting(confirm) = &mut self.sent[i].confirm else { continue };
+                if let Some(confirmed) = confirm.now_or_never() {
+                    self.confirmed(i, confirmed);
+                }
             }
         }
+    }
+
+    /// Confirms of this channel were dropped, and with them perhaps the return of a message that is acknowledged here.
+    pub(crate) fn dropped(&mut self) {
+        self.dropped = true;
     }
 
     fn confirmed(&mut self, i: usize, confirmed: Result<Confirmation, Error>) {
@@ -109,7 +126,8 @@ impl Confirms {
         let mut returned = self.returned.clone();
         self.sent.iter().for_each(|s| _ = returned.remove(&s.name));
         // Of a return that is none of these messages nobody knows whose it is.
-        let trusted = self.returned.is_empty() || (self.is_complete() && returned.is_empty());
+        let whole = self.returned.is_empty() || (self.is_complete() && returned.is_empty());
+        let trusted = whole && !self.dropped;
         let mut unknown = Vec::new();
         for s in &self.sent {
             match (&s.confirm, self.returned.get(&s.name)) {
@@ -131,21 +149,44 @@ impl Confirms {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Pending, pending, poll_fn};
+    use std::pin::Pin;
+    use std::task::Poll;
+
+    use lapin::message::{BasicReturnMessage, Delivery};
     use outbox_core::transport::Outcome;
 
     use super::*;
+
+    type Looked = Pin<Box<dyn Future<Output = Result<Confirmation, Error>>>>;
 
     fn name(n: usize) -> (String, String) {
         (n.to_string(), "orders".into())
     }
 
     /// What is said of these messages, where these were returned.
-    fn said(confirms: Vec<Confirm>, returned: &[usize]) -> (Vec<Outcome>, Vec<usize>) {
+    fn said(
+        confirms: Vec<Confirm<Pending<Result<Confirmation, Error>>>>,
+        returned: &[usize],
+    ) -> (Vec<Outcome>, Vec<usize>) {
         let out = Outcomes::new(confirms.len());
         let sent = confirms.into_iter().enumerate().map(|(index, confirm)| Sent { index, name: name(index), confirm });
         let returned = returned.iter().map(|n| (name(*n), "312 NO_ROUTE".into())).collect();
-        let unknown = Confirms { sent: sent.collect(), returned, error: None }.say(&out);
+        let unknown = Confirms { sent: sent.collect(), returned, dropped: false, error: None }.say(&out);
         ((0..out.len()).map(|i| out.get(i)).collect(), unknown)
+    }
+
+    /// These confirms of messages that were all handed over.
+    fn waiting(confirms: Vec<Looked>) -> Confirms<Looked> {
+        let sent = confirms.into_iter().enumerate();
+        let sent = sent.map(|(index, confirm)| Sent { index, name: name(index), confirm: Confirm::Waiting(confirm) });
+        Confirms { sent: sent.collect(), ..Confirms::default() }
+    }
+
+    fn returned(n: usize) -> BasicReturnMessage {
+        let mut delivery = Delivery::mock(0, "".into(), "orders".into(), false, Vec::new());
+        delivery.properties = delivery.properties.with_message_id(n.to_string().into());
+        BasicReturnMessage { delivery, reply_code: 312, reply_text: "NO_ROUTE".into() }
     }
 
     use Confirm::{Acked, Failed, Nacked};
@@ -176,5 +217,30 @@ mod tests {
     fn a_return_that_nobody_knows_leaves_every_acknowledgement_in_doubt() {
         let (said, unknown) = said(vec![Acked, Acked], &[7]);
         assert_eq!((said, unknown), (vec![Outcome::Unknown(None); 2], vec![0, 1]));
+    }
+
+    #[test]
+    fn a_return_is_seen_that_came_while_the_confirms_were_looked_at() {
+        let mut brought = None;
+        // Not there when it is looked at; then it takes the return of the other one, which is there after it.
+        let late = poll_fn(move |_| match brought.replace(()) {
+            None => Poll::Pending,
+            Some(()) => Poll::Ready(Ok(Confirmation::Ack(Some(returned(1))))),
+        });
+        let unroutable = async { Ok(Confirmation::Ack(None)) };
+        let mut confirms = waiting(vec![Box::pin(late), Box::pin(unroutable), Box::pin(pending())]);
+        confirms.look();
+        let out = Outcomes::new(3);
+        assert_eq!(confirms.say(&out), [0, 2]);
+        assert!(matches!(out.get(1), Outcome::Destination(_)), "{:?}", out.get(1));
+    }
+
+    #[test]
+    fn beside_a_confirm_that_was_dropped_nothing_is_delivered() {
+        let mut confirms = waiting(vec![Box::pin(async { Ok(Confirmation::Ack(None)) })]);
+        confirms.look();
+        confirms.dropped();
+        let out = Outcomes::new(1);
+        assert_eq!((confirms.say(&out), out.get(0)), (vec![0], Outcome::Unknown(None)));
     }
 }

@@ -29,13 +29,17 @@ pub(crate) enum Fault {
     Destination,
     /// The exchange, which all messages go to.
     Exchange,
+    /// One of the messages that were sent by this connection, by whichever publish: all are told the same.
+    Connection,
 }
 
 impl Fault {
     pub(crate) fn of(error: &Error) -> Self {
         match code(error) {
-            // content-too-large, precondition-failed; frame-error and syntax-error, which end the connection.
-            Some(311 | 406 | 501 | 502) => Self::Message,
+            // content-too-large, precondition-failed.
+            Some(311 | 406) => Self::Message,
+            // frame-error and syntax-error, which end the connection.
+            Some(501 | 502) => Self::Connection,
             // no-route, no-consumers, access-refused, resource-locked: perhaps of this routing key only.
             Some(312 | 313 | 403 | 405) => Self::Destination,
             // not-found: there is nothing else to be found in a publish.
@@ -75,7 +79,8 @@ mod tests {
     #[test]
     fn codes_are_sorted_by_whom_they_concern() {
         for (codes, fault) in [
-            (&[311, 406, 501, 502][..], Fault::Message),
+            (&[311, 406][..], Fault::Message),
+            (&[501, 502], Fault::Connection),
             (&[312, 403, 405], Fault::Destination),
             (&[404], Fault::Exchange),
             (&[320, 504, 505, 506, 530, 540, 541], Fault::Unknown),

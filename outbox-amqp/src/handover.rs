@@ -24,6 +24,20 @@ pub(crate) struct Handover<'a> {
     pub(crate) deadline: Instant,
 }
 
+/// By what connection messages go.
+enum Way {
+    /// The one of all publishes.
+    Shared,
+    /// One of its own, on which nobody else's message can be at fault; none yet, or this.
+    Own(Option<Arc<Link>>),
+}
+
+impl Way {
+    fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared)
+    }
+}
+
 /// How far one channel came.
 enum Round {
     /// All is said.
@@ -37,9 +51,10 @@ enum Round {
 impl Handover<'_> {
     pub(crate) async fn run(&self) {
         let mut left: Vec<usize> = (0..self.batch.len()).collect();
+        let (mut way, mut lost) = (Way::Shared, 0);
         // Once more by a new connection where one is lost: most often it was lost long before.
-        for _ in 0..2 {
-            let link = match self.link().await {
+        while lost < 2 {
+            let link = match self.link(&mut way).await {
                 Ok(link) => link,
                 Err(why) => return self.unknown(&left, &why),
             };
@@ -52,25 +67,32 @@ impl Handover<'_> {
                     }
                     tracing::debug!(%why, "a connection to RabbitMQ was lost");
                     left = rest;
+                    lost += 1;
+                }
+                Round::Failed { left: rest, fault: Fault::Connection, why } if way.is_shared() => {
+                    tracing::warn!(%why, "RabbitMQ ended a connection for a message of some publish");
+                    (left, way) = (rest, Way::Own(None));
                 }
                 Round::Failed { left, fault, why } if alone || fault == Fault::Exchange => {
                     return left.into_iter().for_each(|i| self.fail(i, fault, &why));
                 }
-                Round::Failed { left, .. } => return self.one_by_one(left).await,
+                Round::Failed { left, .. } => return self.one_by_one(left, way).await,
             }
         }
         self.unknown(&left, "the connection to RabbitMQ was lost");
     }
 
     /// A channel dies of one message, and with it everything that is under way, without a word on which message it was.
-    async fn one_by_one(&self, left: Vec<usize>) {
+    async fn one_by_one(&self, left: Vec<usize>, mut way: Way) {
         let mut refused: Option<(String, String)> = None;
-        for (n, i) in left.iter().enumerate() {
+        let mut n = 0;
+        while let Some(i) = left.get(n) {
             if let Some((_, why)) = refused.as_ref().filter(|(topic, _)| topic == self.batch.get(*i).topic()) {
                 self.fail(*i, Fault::Destination, why);
+                n += 1;
                 continue;
             }
-            let round = match self.link().await {
+            let round = match self.link(&mut way).await {
                 Ok(link) => self.round(&link, vec![*i]).await,
                 Err(why) => return self.unknown(&left[n..], &why),
             };
@@ -81,6 +103,10 @@ impl Handover<'_> {
                     return left[n..].iter().for_each(|i| self.fail(*i, Fault::Exchange, &why));
                 }
                 Round::Failed { fault: Fault::Unknown, why, .. } => return self.unknown(&left[n..], &why),
+                Round::Failed { fault: Fault::Connection, .. } if way.is_shared() => {
+                    way = Way::Own(None);
+                    continue;
+                }
                 Round::Failed { fault, why, .. } => {
                     self.fail(*i, fault, &why);
                     if fault == Fault::Destination {
@@ -88,6 +114,7 @@ impl Handover<'_> {
                     }
                 }
             }
+            n += 1;
         }
     }
 
@@ -96,14 +123,18 @@ impl Handover<'_> {
         let opened = self.deadline.min(Instant::now() + self.client.settings().connect);
         let mut leased = match timeout_at(opened, link.lease()).await {
             Ok(Ok(leased)) => leased,
-            Ok(Err(e)) => return Round::Failed { left, fault: Fault::of(&e), why: e.to_string() },
+            Ok(Err(e)) => {
+                // Nothing was sent that could be at fault.
+                let fault = Some(Fault::of(&e)).filter(|fault| *fault != Fault::Connection).unwrap_or(Fault::Unknown);
+                return Round::Failed { left, fault, why: e.to_string() };
+            }
             Err(_) => {
                 // It is gone, as far as this connection goes.
                 link.shut();
                 return self.over(&left, "the broker opened no channel in time".into());
             }
         };
-        let mut confirms = Confirms::default();
+        let mut confirms: Confirms = Confirms::default();
         let mut messages = left.iter().filter_map(|i| self.wired(*i, link.frame_max()));
         let exchange = &self.client.settings().exchange;
         let answered = async {
@@ -140,6 +171,10 @@ impl Handover<'_> {
         if ended.is_err() {
             // The next publish opens a channel, and so learns whether there is anyone.
             link.forget_idle();
+            if leased.sending {
+                // The confirms of this chunk, which may have taken returns of others.
+                confirms.dropped();
+            }
             confirms.look();
             confirms.say(self.out);
             return self.over(&left, format!("the broker did not confirm it within {:?}", self.within()));
@@ -169,9 +204,16 @@ impl Handover<'_> {
         }
     }
 
-    async fn link(&self) -> Result<Arc<Link>, String> {
+    async fn link(&self, way: &mut Way) -> Result<Arc<Link>, String> {
         let late = || format!("there was no connection to RabbitMQ within {:?}", self.within());
-        timeout_at(self.deadline, self.client.link()).await.unwrap_or_else(|_| Err(late()))
+        match way {
+            Way::Shared => timeout_at(self.deadline, self.client.link()).await.unwrap_or_else(|_| Err(late())),
+            Way::Own(Some(link)) if link.is_alive() => Ok(link.clone()),
+            Way::Own(own) => {
+                let link = timeout_at(self.deadline, self.client.own_link()).await.unwrap_or_else(|_| Err(late()))?;
+                Ok(own.insert(link).clone())
+            }
+        }
     }
 
     fn within(&self) -> Duration {
@@ -180,7 +222,7 @@ impl Handover<'_> {
 
     fn fail(&self, i: usize, fault: Fault, why: &str) {
         match fault {
-            Fault::Message => self.out.reject(i, why),
+            Fault::Message | Fault::Connection => self.out.reject(i, why),
             Fault::Destination | Fault::Exchange => self.out.destination(i, why),
             Fault::Unknown => self.out.unknown(i, why),
         }

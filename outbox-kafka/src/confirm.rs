@@ -60,8 +60,14 @@ struct Open {
     publishes: HashMap<usize, Arc<Waiting>>,
     /// The one that was reported on last: reports come in runs.
     latest: Option<(usize, Arc<Waiting>)>,
-    /// Topics that failed, with the publishes in which they did.
-    failed: Vec<(usize, String)>,
+    failed: Vec<Failed>,
+}
+
+/// A topic to which nothing more is sent, until the last publish has ended that was under way when it failed.
+#[derive(Debug)]
+struct Failed {
+    topic: String,
+    last: usize,
 }
 
 impl Confirmations {
@@ -91,9 +97,10 @@ impl Confirmations {
     /// Nobody waits for this publish any more.
     pub(crate) fn forget(&self, first: usize) {
         let mut open = self.open();
-        open.publishes.remove(&first);
-        open.failed.retain(|(publish, _)| *publish != first);
-        open.latest.take_if(|(latest, _)| *latest == first);
+        let Open { publishes, failed, latest, .. } = &mut *open;
+        publishes.remove(&first);
+        failed.retain(|failed| publishes.keys().any(|under_way| *under_way <= failed.last));
+        latest.take_if(|(latest, _)| *latest == first);
     }
 
     /// Whether anyone still waits for a publish.
@@ -101,17 +108,19 @@ impl Confirmations {
         self.open().publishes.is_empty()
     }
 
-    /// The topic failed in this publish. Until that has ended, nothing more is sent to it: what failed would come
-    /// behind.
-    pub(crate) fn topic_failed(&self, first: usize, topic: &str) {
+    /// A message to this topic failed, or was not sent because another did. Until every publish has ended that is under
+    /// way now, nothing more is sent to it: what failed would come behind.
+    pub(crate) fn topic_failed(&self, topic: &str) {
         let mut open = self.open();
-        if !open.failed.iter().any(|(publish, failed)| *publish == first && failed == topic) {
-            open.failed.push((first, topic.to_owned()));
+        let last = open.next;
+        match open.failed.iter_mut().find(|failed| failed.topic == topic) {
+            Some(failed) => failed.last = last,
+            None => open.failed.push(Failed { topic: topic.to_owned(), last }),
         }
     }
 
     pub(crate) fn has_failed(&self, topic: &str) -> bool {
-        self.open().failed.iter().any(|(_, failed)| failed == topic)
+        self.open().failed.iter().any(|failed| failed.topic == topic)
     }
 
     /// Reports what became of one message.
@@ -125,7 +134,7 @@ impl Confirmations {
             Err((Fault::Destination, e, topic)) => {
                 _ = out.map(|out| out.destination(index, e.clone()));
                 if waiting.is_some() {
-                    self.topic_failed(confirmation - index, topic);
+                    self.topic_failed(topic);
                 }
             }
             Err((Fault::Message, e, _)) if self.singly => {
@@ -210,5 +219,40 @@ impl ProducerContext for Callbacks {
             Ok(_) => self.0.report(confirmation, Ok(())),
             Err((e, message)) => self.0.report(confirmation, Err((e, message.topic()))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_topic_stays_closed_until_every_publish_has_ended_that_was_under_way() {
+        let confirmations = Confirmations::new(false);
+        let publish = || confirmations.expect(&Outcomes::new(2)).0;
+        let (first, waiting) = (publish(), publish());
+        confirmations.topic_failed("t");
+        confirmations.forget(first);
+        assert!(confirmations.has_failed("t"), "what waits was decided on before the failure was known");
+        assert!(!confirmations.has_failed("u"));
+        let later = publish();
+        confirmations.forget(waiting);
+        assert!(!confirmations.has_failed("t"), "this one was decided on behind the failure");
+        confirmations.forget(later);
+    }
+
+    #[test]
+    fn what_was_not_sent_to_a_failed_topic_holds_back_what_is_under_way_by_then() {
+        let confirmations = Confirmations::new(false);
+        let publish = || confirmations.expect(&Outcomes::new(2)).0;
+        let first = publish();
+        confirmations.topic_failed("t");
+        let (refused, behind) = (publish(), publish());
+        confirmations.topic_failed("t");
+        confirmations.forget(refused);
+        confirmations.forget(first);
+        assert!(confirmations.has_failed("t"));
+        confirmations.forget(behind);
+        assert!(!confirmations.has_failed("t"));
     }
 }

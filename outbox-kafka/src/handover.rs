@@ -5,8 +5,10 @@ use std::time::Duration;
 use outbox_core::wire::WireFormat;
 use outbox_core::{Batch, BoxError, InvalidMessage, MessageRef, Outcomes};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::MutexGuard;
 
 use crate::client::Client;
+use crate::confirm::Confirmations;
 use crate::error::Fault;
 use crate::wire::Form;
 
@@ -30,6 +32,26 @@ enum Refusal {
     Unknown(BoxError),
 }
 
+/// The right to hand over a batch. Who is dropped with it takes the client along before the next one has it.
+struct Turn<'a> {
+    held: Option<MutexGuard<'a, ()>>,
+    confirmations: &'a Confirmations,
+}
+
+impl Turn<'_> {
+    fn give_back(&mut self) {
+        drop(self.held.take());
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.held.is_some() {
+            self.confirmations.die();
+        }
+    }
+}
+
 /// A key means a partition within its topic only.
 fn key_within_topic(m: &MessageRef<'_>) -> Option<u64> {
     let key = m.key_hash()?;
@@ -40,18 +62,20 @@ fn key_within_topic(m: &MessageRef<'_>) -> Option<u64> {
 
 impl Handover<'_> {
     /// Gives how many messages the client has taken. Of the others, what is to be said was said; the client is dead
-    /// then, or their topic failed.
-    pub(crate) async fn run(&self) -> usize {
+    /// then, or their topic failed. `turn` is given back when every message was handed over once, or has its place
+    /// behind the others of its key.
+    pub(crate) async fn run(&self, turn: MutexGuard<'_, ()>) -> usize {
         let confirmations = &self.client.confirmations;
-        let (mut left, mut sent) = ((0..self.batch.len()).collect::<Vec<usize>>(), 0);
+        let (mut left, mut held, mut sent) = ((0..self.batch.len()).collect::<Vec<usize>>(), HashSet::new(), 0);
+        let mut turn = Turn { held: Some(turn), confirmations };
         loop {
-            let mut answered = std::pin::pin!(confirmations.keys.all_answered());
+            let mut answered = std::pin::pin!(confirmations.keys.any_answered());
             answered.as_mut().enable();
-            let (mut held, mut behind) = (HashSet::new(), Vec::new());
+            let (before, mut behind) = (std::mem::take(&mut held), Vec::new());
             for i in left {
                 let m = self.batch.get(i);
                 if let Some(key) = key_within_topic(&m)
-                    && (held.contains(&key) || !confirmations.keys.admit(key, self.publish + i))
+                    && (held.contains(&key) || !confirmations.keys.admit(key, self.publish, i))
                 {
                     held.insert(key);
                     behind.push(i);
@@ -61,7 +85,7 @@ impl Handover<'_> {
                     Ok(()) => sent += 1,
                     // Of another topic, most often: the rest of the batch is not concerned.
                     Err(Refusal::Destination(e)) => {
-                        confirmations.topic_failed(self.publish, m.topic());
+                        confirmations.topic_failed(m.topic());
                         confirmations.keys.answered(self.publish + i, false);
                         self.out.destination(i, e);
                     }
@@ -76,6 +100,8 @@ impl Handover<'_> {
                     }
                 }
             }
+            before.difference(&held).for_each(|key| confirmations.keys.caught_up(*key, self.publish));
+            turn.give_back();
             if behind.is_empty() {
                 return sent;
             }
@@ -89,13 +115,14 @@ impl Handover<'_> {
 
     /// Waits where the client's queue is full.
     async fn hand_over(&self, m: MessageRef<'_>) -> Result<(), Refusal> {
-        if self.client.confirmations.has_failed(m.topic()) {
-            return Err(Refusal::Destination("the topic failed a moment ago".into()));
-        }
         // Another writer's headers may be no object.
         let refused = |e: InvalidMessage| Refusal::Message(e.into());
         let (index, form) = (m.index(), Form::of(m, self.format).map_err(refused)?);
         loop {
+            // While the queue was full, too.
+            if self.client.confirmations.has_failed(m.topic()) {
+                return Err(Refusal::Destination("the topic failed a moment ago".into()));
+            }
             let record = form.record(self.publish + index).map_err(refused)?;
             let error = match self.client.send(record) {
                 Ok(()) => return Ok(()),

@@ -33,7 +33,7 @@ pub struct KafkaTransport {
     /// The largest record, in bytes.
     record: usize,
     declare: Option<Declare>,
-    /// Held while a batch is handed to the client: batches never mix.
+    /// Held while a batch is handed to the client for the first time: of each key batches never mix.
     handing_over: Mutex<()>,
     current: StdMutex<Current>,
 }
@@ -122,8 +122,8 @@ impl Transport for KafkaTransport {
         let mut guard = Guard { client: client.clone(), publish, complete: false };
         {
             // Unconstrained: a batch takes its place when it is first polled, whatever else the task has done.
-            let _turn = unconstrained(self.handing_over.lock()).await;
-            let sent = Handover { client: &client, batch: &batch, publish, out, format: &self.format }.run().await;
+            let turn = unconstrained(self.handing_over.lock()).await;
+            let sent = Handover { client: &client, batch: &batch, publish, out, format: &self.format }.run(turn).await;
             waiting.less(batch.len() - sent);
         }
         tokio::select! {

@@ -94,12 +94,23 @@ impl Drop for Client {
     }
 }
 
+/// However the client's thread ends, by a panic in a connector too, nobody is to go on with this client.
+struct Ends<'a>(&'a Confirmations);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.die("the client's thread ended");
+    }
+}
+
 /// The thread of a client.
 fn run(settings: &Arc<Settings>, confirmations: &Arc<Confirmations>, link: &watch::Sender<Link>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return confirmations.die(format!("no runtime can be had: {e}")),
     };
+    // Before the runtime, whose end may have to wait for a lookup of a name.
+    let _ends = Ends(confirmations);
     runtime.block_on(async {
         tokio::select! {
             why = live(settings, confirmations, link) => confirmations.die(why),

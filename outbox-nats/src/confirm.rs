@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_nats::{Event, Message, ServerError};
+use outbox_core::transport::Outcome;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::waiting::{Answer, Waiting};
@@ -41,6 +42,8 @@ struct Open {
 struct Closed {
     topic: String,
     last: usize,
+    /// What is said of its messages meanwhile.
+    outcome: Outcome,
 }
 
 impl Confirmations {
@@ -83,14 +86,24 @@ impl Confirmations {
         self.open().publishes.is_empty()
     }
 
-    /// Something of this topic was not stored. Until every publish has ended that is under way now, nothing more is
-    /// sent to it: what was not stored would come behind.
-    pub(crate) fn close_topic(&self, topic: &str) {
+    /// A message of this topic was not stored, but this was said of it. Until every publish has ended that is under way
+    /// now, nothing more is sent to it: what was not stored would come behind.
+    pub(crate) fn close_topic(&self, topic: &str, said: Outcome) {
         let mut open = self.open();
         let last = open.next;
+        let outcome = match said {
+            // No message to it can do better.
+            Outcome::Destination(_) => said,
+            _ => Outcome::Unknown(Some("an earlier message to this topic was not stored".into())),
+        };
         match open.closed.iter_mut().find(|closed| closed.topic == topic) {
-            Some(closed) => closed.last = last,
-            None => open.closed.push(Closed { topic: topic.to_owned(), last }),
+            Some(closed) => {
+                closed.last = last;
+                if matches!(outcome, Outcome::Destination(_)) {
+                    closed.outcome = outcome;
+                }
+            }
+            None => open.closed.push(Closed { topic: topic.to_owned(), last, outcome }),
         }
     }
 
@@ -98,8 +111,10 @@ impl Confirmations {
         !self.open().closed.is_empty()
     }
 
-    pub(crate) fn is_closed(&self, topic: &str) -> bool {
-        self.open().closed.iter().any(|closed| closed.topic == topic)
+    /// What is to be said of a message to this topic, if nothing may be sent to it.
+    pub(crate) fn closed(&self, topic: &str) -> Option<Outcome> {
+        let open = self.open();
+        open.closed.iter().find(|closed| closed.topic == topic).map(|closed| closed.outcome.clone())
     }
 
     /// How many answers there were.
@@ -191,4 +206,29 @@ impl Confirmations {
 /// What stands in quotes behind `start`.
 fn quoted<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     text.strip_prefix(start)?.strip_prefix('"')?.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use outbox_core::Outcomes;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_topic_repeats_what_was_said_until_what_was_under_way_has_ended() {
+        let confirmations = Confirmations::new();
+        let publish = || confirmations.expect(Arc::new(Waiting::new(&Outcomes::new(1))));
+        let (first, waiting) = (publish(), publish());
+        confirmations.close_topic("t", Outcome::Unknown(None));
+        assert!(matches!(confirmations.closed("t"), Some(Outcome::Unknown(Some(why))) if why.contains("earlier")));
+        let missing = Outcome::Destination("no stream has it".into());
+        confirmations.close_topic("t", missing.clone());
+        confirmations.close_topic("t", Outcome::Unknown(None));
+        confirmations.forget(first);
+        assert_eq!((confirmations.closed("t"), confirmations.closed("u")), (Some(missing), None));
+        let later = publish();
+        confirmations.forget(waiting);
+        assert_eq!(confirmations.closed("t"), None, "this one was decided on behind the failure");
+        confirmations.forget(later);
+    }
 }

@@ -13,6 +13,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use async_nats::HeaderValue;
 use outbox_core::transport::Outcome;
 
 use crate::publish::{Died, Publish};
@@ -22,6 +23,8 @@ use crate::wire::Outgoing;
 const RUN: usize = 1_000;
 /// So many bytes of payload are sent as one run at most: the server keeps them until the last message comes.
 const RUN_BYTES: usize = 4 << 20;
+/// The headers of a batch take up to so many bytes in each message.
+const RUN_HEADERS: usize = 128;
 
 /// What is sent and answered before anything else is.
 #[derive(Debug, Default)]
@@ -53,7 +56,7 @@ impl Publish<'_> {
                     Outcome::Delivered | Outcome::Rejected(_) => _ = done.insert(*index),
                     // Its run was refused, and it is sent alone next.
                     _ if singly.contains(index) && !step.singles.contains(index) => {}
-                    _ => self.confirmations.close_topic(self.batch.get(*index).topic()),
+                    said => self.confirmations.close_topic(self.batch.get(*index).topic(), said),
                 }
             }
             left.retain(|index| !done.contains(index));
@@ -125,14 +128,22 @@ impl Publish<'_> {
     async fn send_run(&self, run: &[usize]) -> Result<(), Died> {
         let mut outgoing = Vec::with_capacity(run.len());
         let mut indices = Vec::with_capacity(run.len());
+        let (most, mut largest) = (self.connected.nats.max_payload(), 0);
         for index in run {
             match self.outgoing(*index) {
+                // The client would refuse it in the middle of the run.
+                Ok(message) if size(&message) > most => self.out.reject(*index, too_large(size(&message), most)),
                 Ok(message) => {
+                    largest = largest.max(size(&message));
                     outgoing.push(message);
                     indices.push(*index);
                 }
                 Err(e) => self.out.reject(*index, e),
             }
+        }
+        if largest + RUN_HEADERS > most {
+            self.waiting.singly(&indices);
+            return Ok(());
         }
         let (Some(last), true) = (indices.last(), indices.len() > 1) else {
             for (index, message) in indices.into_iter().zip(outgoing) {
@@ -144,7 +155,7 @@ impl Publish<'_> {
         let id = reply.rsplit_once('.').map_or(&*reply, |(inbox, _)| inbox);
         let id = format!("{}-{}", id.rsplit_once('.').map_or(id, |(_, token)| token), self.publish + last);
         self.room(indices.len()).await?;
-        self.waiting.sending_run(&indices);
+        self.waiting.sending_run(&indices, &id);
         let count = outgoing.len();
         for (n, Outgoing { subject, mut headers, payload }) in (1..).zip(outgoing) {
             headers.insert("Nats-Batch-Id", id.as_str());
@@ -161,12 +172,26 @@ impl Publish<'_> {
         Ok(())
     }
 
-    /// Whether nothing may be sent to the topic of this message.
+    /// Whether nothing may be sent to the topic of this message. It is said why.
     fn is_closed(&self, index: usize) -> bool {
-        let closed = self.confirmations.is_closed(self.batch.get(index).topic());
-        if closed {
-            self.out.unknown(index, "an earlier message to this topic was not stored");
+        match self.confirmations.closed(self.batch.get(index).topic()) {
+            None => return false,
+            Some(Outcome::Destination(why)) => self.out.destination(index, why),
+            Some(Outcome::Unknown(Some(why))) => self.out.unknown(index, why),
+            Some(_) => {}
         }
-        closed
+        true
     }
+}
+
+/// What counts against the server's `max_payload`, in bytes.
+fn size(message: &Outgoing) -> usize {
+    let line = |name: &[u8], value: &HeaderValue| name.len() + value.as_str().len() + ": \r\n".len();
+    let lines = message.headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    let headers: usize = lines.map(|(name, value)| line(name.as_ref(), value)).sum();
+    "NATS/1.0\r\n\r\n".len() + headers + message.payload.len()
+}
+
+fn too_large(size: usize, most: usize) -> String {
+    format!("with its headers it takes {size} bytes, and the server {most}: raise its max_payload")
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use outbox_core::{Batch, BoxError, Finding, Outcomes, Transport, TransportCapabilities, async_trait};
+use tokio::sync::MutexGuard;
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
@@ -84,21 +85,24 @@ impl NatsTransport {
 /// A publish that is dropped before its end. What it sent is before everything that the same client sends later, so
 /// with `OneInFlight` the client can be used further, if it is alive. With `Gapless` it takes the client with it: what
 /// was decided on behind it must not be stored in front of what it has not sent.
-struct Guard {
+struct Guard<'a> {
     gapless: bool,
     client: Arc<Client>,
     publish: usize,
     answers: usize,
     complete: bool,
+    turn: Option<MutexGuard<'a, ()>>,
 }
 
-impl Drop for Guard {
+impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let confirmations = &self.client.confirmations;
         if !self.complete && (self.gapless || confirmations.answers() == self.answers) {
             confirmations.die("nothing was answered before the publish deadline");
         }
         self.client.confirmations.forget(self.publish);
+        // Now: the next publish is to find what is said here.
+        drop(self.turn.take());
     }
 }
 
@@ -120,13 +124,12 @@ impl Transport for NatsTransport {
         let waiting = Arc::new(Waiting::new(out));
         let publish = client.confirmations.expect(waiting.clone());
         let answers = client.confirmations.answers();
-        let mut guard =
-            Guard { client: client.clone(), publish, answers, complete: false, gapless: self.settings.atomic_batches };
-        let _turn = match self.settings.atomic_batches {
+        let gapless = self.settings.atomic_batches;
+        let mut guard = Guard { client: client.clone(), publish, answers, complete: false, gapless, turn: None };
+        if gapless {
             // Unconstrained: a batch takes its place when it is first polled, whatever else the task has done.
-            true => Some(unconstrained(self.turn.lock()).await),
-            false => None,
-        };
+            guard.turn = Some(unconstrained(self.turn.lock()).await);
+        }
         match client.connected().await {
             Ok(connected) => {
                 let settings = &*self.settings;

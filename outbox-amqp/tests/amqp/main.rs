@@ -2,6 +2,7 @@
 
 mod alarm;
 mod check;
+mod ended;
 mod faults;
 mod refused;
 mod routing;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -104,6 +104,45 @@ async fn a_publish_that_is_dropped_half_sent_takes_its_connection_along() {
     way.is_closed().await;
     assert!(all_delivered(&publish(&transport, &numbers(&topic, 1..2), SOON).await));
     assert_eq!(texts(&broker, &topic).await, ["0", "1"]);
+}
+
+/// A way on which so many bytes reach the broker, and every answer comes back.
+async fn narrow_way(broker: &RabbitMq, bytes: u64) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let upstream = format!("127.0.0.1:{}", broker.port());
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.expect("a connection");
+        let mut server = TcpStream::connect(upstream).await.expect("the broker");
+        let ((from_client, mut to_client), (mut from_server, mut to_server)) = (client.split(), server.split());
+        let there = async {
+            _ = copy(&mut from_client.take(bytes), &mut to_server).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = there => {}
+            _ = copy(&mut from_server, &mut to_client) => {}
+        }
+    });
+    format!("{}/%2f?heartbeat=0", broker.url_by(port))
+}
+
+/// The confirms of what is being handed over are lost, and one of them may have brought a return.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_messages_are_handed_over_no_acknowledgement_counts_at_the_deadline() {
+    let broker = RabbitMq::shared().await;
+    let topic = broker.queue("narrow", false).await;
+    let config = AmqpConfig::new(narrow_way(&broker, LARGE as u64).await).deadline(Duration::from_secs(2));
+    let transport = AmqpTransport::connect(config).expect("valid settings");
+    // The client takes 128 at once, and goes on when they are on their way.
+    let sample = |n: i64| {
+        let sample = number(&topic, n, n);
+        if n < 128 { sample } else { sample.payload(vec![b'x'; LARGE]) }
+    };
+    let samples: Vec<Sample<'_>> = (0..160).map(sample).collect();
+    let outcomes = publish(&transport, &batch(0, &samples), SOON).await;
+    assert!(all_unknown(&outcomes), "{outcomes:?}");
+    assert!(texts(&broker, &topic).await.len() >= 128, "they were acknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread")]

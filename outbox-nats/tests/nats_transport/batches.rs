@@ -77,6 +77,30 @@ async fn a_message_that_the_stream_refuses_costs_only_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_over_the_servers_limit_costs_only_itself() {
+    let rig = Rig::shared(atomic()).await;
+    let topic = rig.topic("x");
+    // The relay is told that more fits than the server takes.
+    let transport = transport(rig.config().max_payload(4 << 20));
+    // With headers from below the limit of 1 MiB to over it: with those of a batch, or even without.
+    let size = |n: i64| (1 << 20) - 640 + 24 * usize::try_from(n).expect("a number");
+    let large = |n: i64| Sample::new(&topic).key("k").payload(vec![b'x'; size(n)]);
+    let samples: Vec<Sample<'_>> = (0..24).flat_map(|n| [Sample::new(&topic).key("k").text(n), large(n)]).collect();
+    let outcomes = publish(&transport, &batch(0, &samples), SOON).await;
+    let refused =
+        |o: &Outcome| matches!(o, Outcome::Rejected(why) if why.contains("max_payload") || why.contains("limit"));
+    let fit = outcomes.iter().filter(|o| **o == Outcome::Delivered).count() - 24;
+    assert!(fit > 0 && fit < 24, "{outcomes:?}");
+    for (n, both) in outcomes.chunks(2).enumerate() {
+        assert_eq!(both[0], Outcome::Delivered, "{n}");
+        assert!(if n < fit { both[1] == Outcome::Delivered } else { refused(&both[1]) }, "{n}: {:?}", both[1]);
+    }
+    let order = |n: usize| (n.to_string().len(), (n < fit).then(|| size(i64::try_from(n).expect("a number"))));
+    let expected: Vec<usize> = (0..24).map(order).flat_map(|(text, large)| [Some(text), large]).flatten().collect();
+    assert_eq!(rig.stored().await.iter().map(|record| record.payload.len()).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_a_stream_stores_no_batches_messages_go_one_by_one() {
     let rig = Rig::shared(Config::default()).await;
     let outcomes = publish(&transport(rig.config()), &numbers(&rig.topic("x"), 0..200), SOON).await;
@@ -142,4 +166,18 @@ async fn what_was_decided_on_before_a_failure_was_known_is_not_stored() {
         assert!(publish(&transport, again, SOON).await.iter().all(|o| *o == Outcome::Delivered));
     }
     assert_eq!(texts(&rig).await, expected(0..30));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_without_stream_is_a_matter_of_the_destination_for_all_that_waits() {
+    let rig = Rig::shared(atomic()).await;
+    let (transport, missing, there) = (transport(rig.config()), format!("{}-none", rig.name), rig.topic("x"));
+    let sample = |topic, key, n: i64| Sample::new(topic).key(key).text(n);
+    let first = batch(0, &[sample(&missing, "k", 1), sample(&missing, "k", 2)]);
+    let second = batch(2, &[sample(&missing, "l", 3), sample(&there, "l", 4)]);
+    let (first, second) = tokio::join!(publish(&transport, &first, SOON), publish(&transport, &second, SOON));
+    for outcome in first.iter().chain(&second[..1]) {
+        assert!(matches!(outcome, Outcome::Destination(why) if why.contains("no stream")), "{outcome:?}");
+    }
+    assert_eq!(second[1], Outcome::Delivered);
 }

@@ -178,3 +178,24 @@ async fn a_client_of_the_application_is_made_anew_when_it_fails() {
     assert!(made.load(Ordering::Acquire) >= 2);
     rig.end(relayed).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_panic_in_a_connector_there_is_a_new_client() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let called = calls.clone();
+    let connector = move || {
+        let call = called.fetch_add(1, Ordering::Relaxed);
+        async move {
+            assert!(call > 0, "a connector that panics once");
+            Err::<async_nats::Client, _>("no server today")
+        }
+    };
+    let transport = NatsTransport::connect(NatsConfig::from_connector(connector)).expect("valid settings");
+    let why = async |n| match publish(&transport, &numbers("orders", n..n + 1), SOON).await.remove(0) {
+        Outcome::Unknown(Some(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    assert!(why(0).await.contains("thread ended"));
+    assert!(why(1).await.contains("no server today"));
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
