@@ -126,21 +126,20 @@ impl Handover<'_> {
                     break;
                 }
             }
-            confirms.wait().await;
+            confirms.wait(self.out).await;
         };
         let ended = tokio::select! {
             biased;
             answered = timeout_at(self.deadline, answered) => answered,
             () = link.blocked() => {
-                // Nothing is said to be delivered either: where the others of a batch fail beside a delivered one, the
-                // relay takes it for their own fault.
+                // Nothing more is said to be delivered either: where the others of a batch fail beside a delivered one,
+                // the relay takes it for their own fault.
                 return self.over(&left, BLOCKED.into());
             }
         };
         if ended.is_err() {
             // The next publish opens a channel, and so learns whether there is anyone.
             link.forget_idle();
-            confirms.look();
             confirms.say(self.out);
             return self.over(&left, format!("the broker did not confirm it within {:?}", self.within()));
         }
