@@ -41,6 +41,8 @@ struct Open {
 struct Closed {
     topic: String,
     last: usize,
+    /// What its stream refused it with; `None`: nobody knows what became of its message.
+    refused: Option<String>,
 }
 
 impl Confirmations {
@@ -85,12 +87,12 @@ impl Confirmations {
 
     /// Something of this topic was not stored. Until every publish has ended that is under way now, nothing more is
     /// sent to it: what was not stored would come behind.
-    pub(crate) fn close_topic(&self, topic: &str) {
+    pub(crate) fn close_topic(&self, topic: &str, refused: Option<String>) {
         let mut open = self.open();
         let last = open.next;
         match open.closed.iter_mut().find(|closed| closed.topic == topic) {
-            Some(closed) => closed.last = last,
-            None => open.closed.push(Closed { topic: topic.to_owned(), last }),
+            Some(closed) => (closed.last, closed.refused) = (last, refused),
+            None => open.closed.push(Closed { topic: topic.to_owned(), last, refused }),
         }
     }
 
@@ -98,8 +100,9 @@ impl Confirmations {
         !self.open().closed.is_empty()
     }
 
-    pub(crate) fn is_closed(&self, topic: &str) -> bool {
-        self.open().closed.iter().any(|closed| closed.topic == topic)
+    /// Whether nothing is to be sent to the topic now, and what its stream refused it with.
+    pub(crate) fn closed(&self, topic: &str) -> Option<Option<String>> {
+        self.open().closed.iter().find(|closed| closed.topic == topic).map(|closed| closed.refused.clone())
     }
 
     /// How many answers there were.

@@ -53,7 +53,13 @@ impl Publish<'_> {
                     Outcome::Delivered | Outcome::Rejected(_) => _ = done.insert(*index),
                     // Its run was refused, and it is sent alone next.
                     _ if singly.contains(index) && !step.singles.contains(index) => {}
-                    _ => self.confirmations.close_topic(self.batch.get(*index).topic()),
+                    outcome => {
+                        let refused = match outcome {
+                            Outcome::Destination(why) => Some(why),
+                            _ => None,
+                        };
+                        self.confirmations.close_topic(self.batch.get(*index).topic(), refused);
+                    }
                 }
             }
             left.retain(|index| !done.contains(index));
@@ -163,10 +169,12 @@ impl Publish<'_> {
 
     /// Whether nothing may be sent to the topic of this message.
     fn is_closed(&self, index: usize) -> bool {
-        let closed = self.confirmations.is_closed(self.batch.get(index).topic());
-        if closed {
-            self.out.unknown(index, "an earlier message to this topic was not stored");
+        match self.confirmations.closed(self.batch.get(index).topic()) {
+            // Said of the topic, so that it costs no message an attempt.
+            Some(Some(why)) => self.out.destination(index, why),
+            Some(None) => self.out.unknown(index, "an earlier message to this topic was not stored"),
+            None => return false,
         }
-        closed
+        true
     }
 }
