@@ -39,6 +39,12 @@ impl<'a> Check<'a> {
             found.push(finding(&e, what, "declare it, durable, or correct AmqpConfig::exchange")?);
             return Ok(found);
         }
+        if self.settings.declare.is_some() && topics.is_empty() {
+            found.push(Finding::new(
+                "AmqpConfig::declare is set, and the relay names no exact topics: no queue is declared",
+                "name them in `topics` of the relay, or declare the queues by hand",
+            ));
+        }
         for topic in topics {
             let Ok(queue) = ShortString::try_new(topic.as_str()) else { continue };
             // What is bound to an exchange only a message tells.

@@ -124,9 +124,9 @@ impl AmqpConfig {
         self
     }
 
-    /// After how long a publish says what it knows; what the broker has not confirmed by then is sent again. Default
-    /// 8 s. It should be shorter than the relay's publish deadline (default 10 s), at which nothing more can be said;
-    /// then a queue that does not answer does not hold up the others.
+    /// After how long a publish ends, and a check of the topics; what the broker has not confirmed by then is sent
+    /// again. Default 8 s. It should be shorter than the relay's publish deadline (default 10 s), so that the reason is
+    /// said as well. What is confirmed is said within 200 ms: a queue that does not answer does not hold up the others.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -150,6 +150,10 @@ impl AmqpConfig {
         let Ok(mut uri) = self.url.parse::<AMQPUri>() else {
             return error("the URL is not understood: give amqp://user:password@host:port/vhost, or amqps://".into());
         };
+        // "amqp://host/" names no vhost either.
+        if uri.vhost.is_empty() {
+            uri.vhost = "/".into();
+        }
         // The client would connect to localhost instead.
         let authority = self.url.split_once("://").map_or("", |(_, rest)| rest);
         if authority.split('/').next().is_some_and(|authority| authority.contains('[')) {
@@ -202,6 +206,9 @@ impl fmt::Debug for Settings {
             .field("port", &at.port)
             .field("vhost", &self.uri.vhost)
             .field("exchange", &self.exchange.as_str())
+            .field("connection_name", &self.name)
+            .field("deadline", &self.deadline)
+            .field("declare", &self.declare)
             .finish_non_exhaustive()
     }
 }
@@ -220,6 +227,9 @@ mod tests {
         assert_eq!((settings.uri.query.heartbeat, settings.connect), (Some(10), Duration::from_secs(5)));
         assert_eq!((settings.uri.authority.port, settings.uri.vhost.as_str()), (5672, "/"));
         assert_eq!(settings.uri.query.frame_max, Some(131_072));
+        for url in ["amqp://broker/", "amqp://u:p@broker:5672/?heartbeat=3", "amqp://broker?heartbeat=3"] {
+            assert_eq!(AmqpConfig::new(url).settings().expect("valid").uri.vhost, "/", "{url}");
+        }
         let url = "amqps://u:p@broker/%2Fv?heartbeat=3&connection_timeout=700&auth_mechanism=external";
         let settings = AmqpConfig::new(url).settings().expect("valid");
         assert_eq!((settings.uri.query.heartbeat, settings.connect), (Some(3), Duration::from_millis(700)));

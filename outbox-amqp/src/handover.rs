@@ -157,14 +157,14 @@ impl Handover<'_> {
                     break;
                 }
             }
-            confirms.wait().await;
+            confirms.wait(self.out).await;
         };
         let ended = tokio::select! {
             biased;
             answered = timeout_at(self.deadline, answered) => answered,
             () = link.blocked() => {
-                // Nothing is said to be delivered either: where the others of a batch fail beside a delivered one, the
-                // relay takes it for their own fault.
+                // Nothing more is said to be delivered either: where the others of a batch fail beside a delivered one,
+                // the relay takes it for their own fault.
                 return self.over(&left, BLOCKED.into());
             }
         };
@@ -175,7 +175,6 @@ impl Handover<'_> {
                 // The confirms of this chunk, which may have taken returns of others.
                 confirms.dropped();
             }
-            confirms.look();
             confirms.say(self.out);
             return self.over(&left, format!("the broker did not confirm it within {:?}", self.within()));
         }

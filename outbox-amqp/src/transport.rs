@@ -1,6 +1,6 @@
 use outbox_core::transport::Finding;
 use outbox_core::{Batch, BoxError, KeyOrder, Outcomes, Transport, TransportCapabilities, async_trait};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::check::Check;
 use crate::client::Client;
@@ -49,9 +49,12 @@ impl Transport for AmqpTransport {
 
     /// Looks whether the exchange, or without one the queue of each topic, is there, and declares them if it is
     /// [told to](AmqpConfig::declare); and whether a queue is durable. AMQP does not tell whether an exchange is, nor
-    /// what is bound to it, nor the broker's `max_message_size`.
+    /// what is bound to it, nor the broker's `max_message_size`. Takes the [deadline](AmqpConfig::deadline) at most.
     async fn check(&self, topics: &[String]) -> Result<Vec<Finding>, BoxError> {
-        Check::new(&self.client).await?.run(topics).await
+        let within = self.client.settings().deadline;
+        let asked = async { Check::new(&self.client).await?.run(topics).await };
+        let late = |_| format!("RabbitMQ did not answer all questions about the topics within {within:?}");
+        timeout(within, asked).await.map_err(late)?
     }
 
     async fn close(&self) -> Result<(), BoxError> {

@@ -20,8 +20,13 @@ pub(crate) struct Client {
 
 impl Client {
     /// `singly`: one message a request, so that a refused request tells which message it was refused for.
-    pub(crate) fn new(config: &ClientConfig, singly: bool) -> Result<Self, KafkaConfigError> {
-        let confirmations = Arc::new(Confirmations::new(singly));
+    /// `complaint`: of the client before.
+    pub(crate) fn new(
+        config: &ClientConfig,
+        singly: bool,
+        complaint: Option<String>,
+    ) -> Result<Self, KafkaConfigError> {
+        let confirmations = Arc::new(Confirmations::new(singly, complaint));
         let mut config = config.clone();
         if singly {
             config.set("batch.num.messages", "1");

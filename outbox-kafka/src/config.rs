@@ -68,7 +68,8 @@ pub(crate) struct Declare {
 }
 
 impl KafkaConfig {
-    /// `bootstrap`: some of the brokers, as `host:port` with commas between.
+    /// `bootstrap`: some of the brokers, as `host:port` with commas between. For a URL see
+    /// [`from_url`](Self::from_url).
     pub fn new(bootstrap: impl Into<String>) -> Self {
         Self {
             bootstrap: bootstrap.into(),
@@ -85,7 +86,8 @@ impl KafkaConfig {
     ///
     /// What order and delivery rest on is refused by [`connect`](crate::KafkaTransport::connect): `acks`,
     /// `enable.idempotence`, `enable.gapless.guarantee`, `message.timeout.ms` and their other names, `retries`,
-    /// `transactional.id`, `message.max.bytes` (see [`max_payload`](Self::max_payload)).
+    /// `transactional.id`, `message.max.bytes` (see [`max_payload`](Self::max_payload)). So is the mechanism
+    /// `OAUTHBEARER`, unless the client makes its tokens itself: there is no callback for them.
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.insert(name.into(), value.into());
@@ -109,7 +111,8 @@ impl KafkaConfig {
     /// Creates the relay's exact topics that do not exist, when the relay first has its lease (see
     /// [`Transport::check`](outbox_core::Transport::check)), with so many partitions and so many replicas of each.
     /// From three replicas on, two must store a message before it counts (`min.insync.replicas`). Topics that exist are
-    /// left as they are. Default: nothing is created.
+    /// left as they are. Of a relay without exact topics none is created, and a finding says so. Default: nothing is
+    /// created.
     #[must_use]
     pub fn declare(mut self, partitions: u32, replication: u16) -> Self {
         self.declare = Some(Declare { partitions, replication });
@@ -133,12 +136,22 @@ impl KafkaConfig {
         self.limits.payload.saturating_add(OVERHEAD)
     }
 
+    /// Tokens of SASL/OAUTHBEARER come from the client itself only. Without any it would wait for them for ever.
+    fn has_tokens(&self) -> bool {
+        let is = |name, value: &str| self.options.get(name).is_some_and(|given| given.eq_ignore_ascii_case(value));
+        let wanted = is("sasl.mechanism", "OAUTHBEARER") || is("sasl.mechanisms", "OAUTHBEARER");
+        !wanted || is("sasl.oauthbearer.method", "oidc") || is("enable.sasl.oauthbearer.unsecure.jwt", "true")
+    }
+
     /// The settings of the client.
     pub(crate) fn client(&self) -> Result<ClientConfig, KafkaConfigError> {
         let error = |text: String| Err(KafkaConfigError::new(text));
         self.format.check().map_err(|e| KafkaConfigError::new(e.to_string()))?;
         if self.bootstrap.trim().is_empty() {
             return error("no Kafka broker is named: give host:port, with commas between several".into());
+        }
+        if self.bootstrap.contains("://") {
+            return error("the brokers are given as a URL: give it to KafkaConfig::from_url, or give host:port".into());
         }
         let record = self.largest_record().max(DEFAULT_RECORD);
         if record > MAX_RECORD {
@@ -149,6 +162,11 @@ impl KafkaConfig {
             && (!(1..=100_000).contains(&partitions) || !(1..=1_000).contains(&replication))
         {
             return error("topics are declared with 1 to 100,000 partitions, and 1 to 1,000 replicas of each".into());
+        }
+        if !self.has_tokens() {
+            return error(
+                "OAUTHBEARER has no source of tokens here: use another sasl.mechanism, such as SCRAM-SHA-512".into(),
+            );
         }
         let protocol = self.options.get("security.protocol").map(|protocol| protocol.to_ascii_lowercase());
         if !cfg!(feature = "ssl") && protocol.is_some_and(|protocol| protocol.ends_with("ssl")) {
@@ -174,8 +192,10 @@ impl KafkaConfig {
 
 impl fmt::Debug for KafkaConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Refused by `connect`; a password may stand in it until then.
+        let bootstrap = if self.bootstrap.contains("://") { "a URL" } else { &self.bootstrap };
         f.debug_struct("KafkaConfig")
-            .field("bootstrap", &self.bootstrap)
+            .field("bootstrap", &bootstrap)
             .field("options", &self.options.keys().collect::<Vec<_>>())
             .field("limits", &self.limits)
             .field("format", &self.format)
@@ -203,8 +223,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mechanism_without_tokens_is_refused_before_it_waits_for_them() {
+        for name in ["sasl.mechanism", "sasl.mechanisms"] {
+            let config = KafkaConfig::new("b:1").option(name, "OAUTHBEARER");
+            assert!(config.client().expect_err(name).to_string().contains("OAUTHBEARER"));
+            assert!(config.option("enable.sasl.oauthbearer.unsecure.jwt", "true").client().is_ok());
+        }
+        assert!(KafkaConfig::new("b:1").option("sasl.mechanism", "PLAIN").client().is_ok());
+    }
+
+    #[test]
     fn bounds_are_said_and_secrets_are_not() {
         assert!(KafkaConfig::new(" ").client().expect_err("empty").to_string().contains("host:port"));
+        let url = KafkaConfig::new("kafka://shop:hunter2@localhost:9092");
+        let error = url.client().expect_err("a URL").to_string();
+        assert!(error.contains("from_url") && !format!("{error} {url:?}").contains("hunter2"), "{error} {url:?}");
         for (partitions, replication) in [(0, 1), (1, 0), (200_000, 1)] {
             let error = KafkaConfig::new("b:1").declare(partitions, replication).client().expect_err("out of bounds");
             assert!(error.to_string().contains("100,000 partitions"), "{error}");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outbox_core::Outcomes;
 use rdkafka::ClientContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use tokio::sync::Notify;
@@ -32,6 +32,11 @@ impl Waiting {
         self.done.notified().await;
     }
 
+    /// Nothing more is waited for: what was not said by now is unknown.
+    pub(crate) fn give_up(&self, why: &str) {
+        (0..self.out.len()).for_each(|i| self.out.unknown(i, why));
+    }
+
     /// So many messages less to wait for.
     pub(crate) fn less(&self, messages: usize) {
         if messages > 0 && self.left.fetch_sub(messages, Ordering::AcqRel) == messages {
@@ -52,6 +57,9 @@ pub(crate) struct Confirmations {
     /// Nothing more may be sent by this client: it has a fatal error, or a gap.
     dead: AtomicBool,
     died: Notify,
+    /// What the client last complained of, such as a password that is refused, unless something was stored since.
+    complaint: Mutex<Option<String>>,
+    complained: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +79,8 @@ struct Failed {
 }
 
 impl Confirmations {
-    pub(crate) fn new(singly: bool) -> Self {
+    /// `complaint`: that of the client before, which a new one needs time to find out again.
+    pub(crate) fn new(singly: bool, complaint: Option<String>) -> Self {
         Self {
             open: Mutex::default(),
             keys: Keys::default(),
@@ -79,6 +88,46 @@ impl Confirmations {
             refused: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             died: Notify::new(),
+            complained: AtomicBool::new(complaint.is_some()),
+            complaint: Mutex::new(complaint),
+        }
+    }
+
+    fn complain(&self, error: &KafkaError, reason: &str) {
+        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        // It follows on what each broker failed with, and says less.
+        if complaint.is_some() && error.rdkafka_error_code() == Some(Code::AllBrokersDown) {
+            return;
+        }
+        *complaint = Some(if reason.is_empty() { error.to_string() } else { reason.to_owned() });
+        self.complained.store(true, Ordering::Release);
+    }
+
+    /// What the client last complained of, where nothing was stored since.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn nothing_to_complain_of(&self) {
+        if self.complained.load(Ordering::Acquire) {
+            *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.complained.store(false, Ordering::Release);
+        }
+    }
+
+    /// Why messages are not known to be stored that the client still had.
+    pub(crate) fn why(&self) -> String {
+        match self.complaint() {
+            Some(complaint) => format!("Kafka did not confirm it; its client says: {complaint}"),
+            None => "Kafka did not confirm it in time".into(),
+        }
+    }
+
+    /// The same for a message of which the client gave this error: one that was purged says nothing by itself.
+    pub(crate) fn why_not(&self, error: &KafkaError) -> String {
+        match error.rdkafka_error_code() {
+            Some(Code::PurgeQueue | Code::PurgeInflight) => self.why(),
+            _ => error.to_string(),
         }
     }
 
@@ -130,7 +179,10 @@ impl Confirmations {
         let waiting = self.find(confirmation - index);
         let out = waiting.as_ref().map(|waiting| &waiting.out);
         match result.map_err(|(e, topic)| (Fault::of(e), e, topic)) {
-            Ok(()) => _ = out.map(|out| out.delivered(index)),
+            Ok(()) => {
+                self.nothing_to_complain_of();
+                _ = out.map(|out| out.delivered(index));
+            }
             Err((Fault::Destination, e, topic)) => {
                 _ = out.map(|out| out.destination(index, e.clone()));
                 if waiting.is_some() {
@@ -142,7 +194,7 @@ impl Confirmations {
                 self.die();
             }
             Err((fault, e, _)) => {
-                _ = out.map(|out| out.unknown(index, e.clone()));
+                _ = out.map(|out| out.unknown(index, self.why_not(e)));
                 self.refused.fetch_or(fault == Fault::Message, Ordering::AcqRel);
                 self.die();
             }
@@ -207,6 +259,7 @@ impl ClientContext for Callbacks {
         if is_fatal(&error) {
             self.0.die();
         }
+        self.0.complain(&error, reason);
         tracing::debug!(%error, reason, "Kafka's client");
     }
 }

@@ -135,7 +135,7 @@ impl Handover<'_> {
             return Err(match Fault::of(&error) {
                 Fault::Message => Refusal::Message(error.into()),
                 Fault::Destination => Refusal::Destination(error.into()),
-                Fault::Unknown => Refusal::Unknown(error.into()),
+                Fault::Unknown => Refusal::Unknown(self.client.confirmations.why_not(&error).into()),
             });
         }
     }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use tokio::task::unconstrained;
 use crate::check::Check;
 use crate::client::Client;
 use crate::config::Declare;
+use crate::confirm::Waiting;
 use crate::handover::Handover;
 use crate::{KafkaConfig, KafkaConfigError};
 
@@ -25,7 +27,6 @@ const LAST: Duration = Duration::from_secs(5);
 ///
 /// A request that the broker refused for one message in it (`max.message.bytes` of a topic, a null key on a compacted
 /// topic) does not tell which: for the next 30 s requests carry one message each, so that only that one is rejected.
-#[derive(Debug)]
 pub struct KafkaTransport {
     settings: ClientConfig,
     capabilities: TransportCapabilities,
@@ -51,7 +52,7 @@ impl KafkaTransport {
     /// For a setting that cannot work, by name.
     pub fn connect(config: KafkaConfig) -> Result<Self, KafkaConfigError> {
         let settings = config.client()?;
-        let client = Arc::new(Client::new(&settings, false)?);
+        let client = Arc::new(Client::new(&settings, false, None)?);
         Ok(Self {
             settings,
             capabilities: TransportCapabilities::new().key_order(KeyOrder::Gapless).limits(config.limits()),
@@ -65,23 +66,38 @@ impl KafkaTransport {
 
     /// The client to use now: a new one in place of one that died, when all publishes of that one have ended. Until
     /// then nobody knows yet what it has not stored, and nothing may come in front of that.
-    fn client(&self) -> Result<Option<Arc<Client>>, KafkaConfigError> {
+    fn client(&self) -> Result<Arc<Client>, String> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut complaint = None;
         if let Some(client) = &current.client {
             if !client.confirmations.is_dead() {
-                return Ok(Some(client.clone()));
+                return Ok(client.clone());
             }
             if !client.confirmations.is_idle() {
-                return Ok(None);
+                return Err(client.confirmations.why());
             }
+            complaint = client.confirmations.complaint();
             if client.confirmations.was_refused() {
                 current.singly_until = Some(Instant::now() + SINGLY);
             }
         }
         let singly = current.singly_until.is_some_and(|until| Instant::now() < until);
-        let client = Arc::new(Client::new(&self.settings, singly)?);
+        let client = Client::new(&self.settings, singly, complaint);
+        let client = Arc::new(client.map_err(|e| format!("no client of Kafka could be made: {e}"))?);
         current.client = Some(client.clone());
-        Ok(Some(client))
+        Ok(client)
+    }
+}
+
+impl fmt::Debug for KafkaTransport {
+    /// Without the client's settings: private keys and tokens are among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaTransport")
+            .field("capabilities", &self.capabilities)
+            .field("format", &self.format)
+            .field("declare", &self.declare)
+            .field("current", &self.current)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,12 +106,14 @@ impl KafkaTransport {
 struct Guard {
     client: Arc<Client>,
     publish: usize,
+    waiting: Arc<Waiting>,
     complete: bool,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.complete {
+            self.waiting.give_up(&self.client.confirmations.why());
             self.client.discard();
         }
         self.client.confirmations.forget(self.publish);
@@ -114,24 +132,28 @@ impl Transport for KafkaTransport {
         }
         // Before anything is waited for: a batch goes by the client that it was decided on for, or by none.
         let client = match self.client() {
-            Ok(Some(client)) => client,
-            Ok(None) => return,
-            Err(e) => return tracing::error!(error = %e, "no client of Kafka could be made"),
+            Ok(client) => client,
+            Err(why) => return (0..batch.len()).for_each(|i| out.unknown(i, why.as_str())),
         };
         let (publish, waiting) = client.confirmations.expect(out);
-        let mut guard = Guard { client: client.clone(), publish, complete: false };
-        {
+        let mut guard = Guard { client: client.clone(), publish, waiting: waiting.clone(), complete: false };
+        let sent = {
             // Unconstrained: a batch takes its place when it is first polled, whatever else the task has done.
             let turn = unconstrained(self.handing_over.lock()).await;
             let sent = Handover { client: &client, batch: &batch, publish, out, format: &self.format }.run(turn).await;
             waiting.less(batch.len() - sent);
-        }
+            sent
+        };
         tokio::select! {
             () = waiting.done() => {}
             () = client.confirmations.died() => {
                 client.discard();
                 waiting.done().await;
             }
+        }
+        if sent < batch.len() {
+            // What the client did not take any more.
+            waiting.give_up(&client.confirmations.why());
         }
         guard.complete = true;
     }
@@ -140,7 +162,11 @@ impl Transport for KafkaTransport {
     /// no unclean elections; whether it takes the largest payload; whether it is compacted. Takes 10 s at most.
     async fn check(&self, topics: &[String]) -> Result<Vec<Finding>, BoxError> {
         if topics.is_empty() {
-            return Ok(Vec::new());
+            let unused = self.declare.map(|_| {
+                let what = "KafkaConfig::declare is set, and the relay names no exact topics: none is created";
+                Finding::new(what, "name them in `topics` of the relay, or create them by hand")
+            });
+            return Ok(unused.into_iter().collect());
         }
         let (settings, topics) = (self.settings.clone(), topics.to_vec());
         Check { settings, topics, record: self.record, declare: self.declare }.run().await
@@ -154,5 +180,21 @@ impl Transport for KafkaTransport {
             Ok(false) => Err(format!("not everything was confirmed within {LAST:?}; it is sent again").into()),
             Err(e) => Err(e.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_options_are_never_printed() {
+        let mut config = KafkaConfig::new("localhost:1").option("client.id", "hunter2");
+        if cfg!(feature = "ssl") {
+            config = config.option("ssl.key.pem", "hunter2").option("sasl.oauthbearer.config", "hunter2");
+        }
+        let transport = KafkaTransport::connect(config).expect("valid settings");
+        let shown = format!("{transport:?} {transport:#?}");
+        assert!(shown.contains("capabilities") && !shown.contains("hunter2"), "{shown}");
     }
 }

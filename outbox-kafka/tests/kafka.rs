@@ -179,3 +179,23 @@ async fn cloud_events_arrive_in_both_modes() {
     assert_eq!(types, [Some("application/json"), Some("application/cloudevents+json; charset=utf-8")]);
     assert!(records.iter().all(|r| r.key() == Some("ключ")));
 }
+
+/// Whom it cannot reach, and why, is said of every message that waits: at the deadline, and by the next client too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_client_complains_of_is_said_of_what_was_not_confirmed() {
+    let nobody = format!("127.0.0.1:{}", free_port());
+    for (bootstrap, word) in [(nobody.as_str(), "refused"), ("no-such-host.invalid:9092", "resolve")] {
+        let transport = connect(bootstrap);
+        let host = bootstrap.split_once(':').expect("host:port").0;
+        let said = |o: &Outcome| matches!(o, Outcome::Unknown(Some(why)) if why.contains(word) && why.contains(host));
+        for seconds in [3, 1] {
+            let outcomes = publish(&transport, &numbers("t", 0..10), Duration::from_secs(seconds)).await;
+            assert!(outcomes.iter().all(said), "{bootstrap}: {:?}", outcomes[0]);
+        }
+        // Two at once: the one that ends first takes the client of the other.
+        let (first, second) = (numbers("t", 0..10), numbers("t", 10..20));
+        let (first, second) =
+            tokio::join!(publish(&transport, &first, Duration::from_secs(1)), publish(&transport, &second, SOON));
+        assert!(first.iter().chain(&second).all(said), "{bootstrap}: {:?} {:?}", first[0], second[0]);
+    }
+}

@@ -60,6 +60,11 @@ async fn each_weak_topic_is_found_with_what_to_do() {
     // To ask must not create it.
     assert_eq!(check(config(&kafka), &[&absent]).await.len(), 1);
     assert_eq!(check(config(&kafka), &[]).await, Vec::<String>::new());
+    let found = check(config(&kafka).declare(1, 1), &[]).await;
+    assert!(
+        found.len() == 1 && found[0].contains("declare") && found[0].contains("name them in `topics`"),
+        "{found:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

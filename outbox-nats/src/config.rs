@@ -20,6 +20,8 @@ pub(crate) const OVERHEAD: usize = 68_576;
 const DEFAULT_PAYLOAD: usize = 980_000;
 /// JetStream takes 65,535 bytes of headers, with those of the format and the marks between them.
 const HEADERS: usize = 60_000;
+/// Bytes. With a topic of the largest length the line of a publish is still below a server's `max_control_line` (4 KiB).
+const MAX_PREFIX: usize = 1_000;
 /// A server refuses to start with a larger `max_payload`.
 const MAX_PAYLOAD: usize = (64 << 20) - OVERHEAD;
 /// A server's own default for a stream's `duplicate_window`.
@@ -161,7 +163,7 @@ impl NatsConfig {
         self.with(|options| options.require_tls(true).add_client_certificate(certificate.into(), key.into()))
     }
 
-    /// The subject is this, a dot and the topic. Default: the topic alone.
+    /// The subject is this, a dot and the topic; 1,000 bytes at most. Default: the topic alone.
     #[must_use]
     pub fn subject_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.wire.prefix = Some(prefix.into());
@@ -252,6 +254,9 @@ impl NatsConfig {
         {
             return error(format!("the subject prefix cannot be used: {e}"));
         }
+        if let Some(bytes) = self.wire.prefix.as_ref().map(String::len).filter(|bytes| *bytes > MAX_PREFIX) {
+            return error(format!("the subject prefix is {bytes} bytes: shorten it to {MAX_PREFIX}"));
+        }
         if self.limits.payload > MAX_PAYLOAD {
             return error(format!("the largest payload is {} bytes: NATS allows {MAX_PAYLOAD}", self.limits.payload));
         }
@@ -314,6 +319,9 @@ mod tests {
         assert!(error(NatsConfig::new(" ")).contains("nats://host:4222"));
         assert!(error(NatsConfig::new("nats://a").subject_prefix("shop.")).contains("empty token"));
         assert!(error(NatsConfig::new("nats://a").subject_prefix("shop.*")).contains("wildcard"));
+        let prefix = |bytes| NatsConfig::new("nats://a").subject_prefix("s".repeat(bytes));
+        assert!(error(prefix(1_001)).contains("shorten it to 1000"));
+        assert!(prefix(1_000).settings().is_ok());
         let format = WireFormat::cloud_events_binary("");
         assert!(error(NatsConfig::new("nats://a").format(format)).contains("source"));
         assert!(error(NatsConfig::new("nats://a").max_payload(1 << 30)).contains("NATS allows"));

@@ -18,14 +18,17 @@ impl std::fmt::Display for NatsConfigError {
 
 impl std::error::Error for NatsConfigError {}
 
+/// What a server calls the store of a stream that it has closed.
+const CLOSED: &str = "store is closed";
+
 /// What a stream's refusal of a message is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Not stored, or nobody knows: to be tried again. A stream that is full is among them.
+    /// Not stored, or nobody knows: to be tried again.
     Unknown,
     /// This message.
     Message,
-    /// The stream, for every message to it.
+    /// The stream, for every message to it: one that is full too. It was refused before it was stored.
     Destination,
 }
 
@@ -34,6 +37,13 @@ impl Fault {
         match error.error_code() {
             Code::STREAM_MESSAGE_EXCEEDS_MAXIMUM | Code::STREAM_HEADER_EXCEEDS_MAXIMUM => Self::Message,
             Code::STREAM_SEALED | Code::STREAM_NOT_FOUND => Self::Destination,
+            // A server that shuts down; others may have stored it.
+            Code::STREAM_STORE_FAILED if error.to_string().contains(CLOSED) => Self::Unknown,
+            Code::STREAM_STORE_FAILED
+            | Code::INSUFFICIENT_RESOURCES
+            | Code::ACCOUNT_RESOURCES_EXCEEDED
+            | Code::MEMORY_RESOURCES_EXCEEDED
+            | Code::STORAGE_RESOURCES_EXCEEDED => Self::Destination,
             _ => Self::Unknown,
         }
     }
@@ -53,4 +63,26 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stream_has_no_room_for_is_its_own_matter() {
+        for (code, text, fault) in [
+            (10077, "maximum messages exceeded", Fault::Destination),
+            (10077, "maximum bytes exceeded", Fault::Destination),
+            (10077, "store is closed", Fault::Unknown),
+            (10023, "insufficient resources", Fault::Destination),
+            (10002, "resource limits exceeded for account", Fault::Destination),
+            (10054, "message size exceeds maximum allowed", Fault::Message),
+            (10008, "JetStream system temporarily unavailable", Fault::Unknown),
+        ] {
+            let json = serde_json::json!({ "code": 503, "err_code": code, "description": text });
+            let error: ApiError = serde_json::from_value(json).expect("an error of the API");
+            assert_eq!(Fault::of(&error), fault, "{error}");
+        }
+    }
 }

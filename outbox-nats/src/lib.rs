@@ -33,8 +33,8 @@
 //! lost its connection or is not answered is thrown away with all that it holds, and a new one sends again: left to
 //! itself, the client would send what was given up when the server is back.
 //!
-//! A subject that no stream has, or that we may not publish to, holds its own messages only. A stream that is full
-//! (`discard: new`) is waited for, and costs no attempt.
+//! A subject that no stream has, or that we may not publish to, holds its own messages only. So does one whose stream is
+//! full (`discard: new`): it costs no attempt, and other streams go on.
 //!
 //! With [`atomic_batches`](NatsConfig::atomic_batches) many messages of a key go at once ([`KeyOrder::Gapless`]).
 //!

@@ -176,6 +176,13 @@ impl Transport for NatsTransport {
 
 impl fmt::Debug for NatsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsTransport").field("capabilities", &self.capabilities).finish_non_exhaustive()
+        let settings = &*self.settings;
+        f.debug_struct("NatsTransport")
+            .field("capabilities", &self.capabilities)
+            .field("wire", &settings.wire)
+            .field("ack_timeout", &settings.ack_timeout)
+            .field("api", &settings.api)
+            .field("declare", &settings.declare)
+            .finish_non_exhaustive()
     }
 }

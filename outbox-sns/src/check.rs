@@ -26,6 +26,12 @@ impl Check<'_> {
         let asked: Vec<_> = topics.iter().map(|topic| self.one(topic)).collect();
         let found: Vec<Vec<Finding>> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
         let mut findings: Vec<Finding> = found.into_iter().flatten().collect();
+        if self.declare && topics.is_empty() {
+            findings.push(Finding::new(
+                "SnsConfig::declare is set, and the relay names no exact topics: none is created",
+                "name them in `topics` of the relay, or create them by hand",
+            ));
+        }
         let unordered = |topic: &&String| self.topics.find(topic).is_ok_and(|to| !to.fifo);
         let standard: Vec<&str> = topics.iter().filter(unordered).map(String::as_str).collect();
         if !standard.is_empty() {

@@ -141,7 +141,7 @@ impl SnsConfig {
         self
     }
 
-    /// Makes the relay's topics where they are not there: FIFO ones with deduplication by message group, which is
+    /// Makes the relay's exact topics where they are not there (of a relay without such it makes none, and says so): FIFO ones with deduplication by message group, which is
     /// SNS's high throughput. Needs `sns:CreateTopic`. Default: off.
     #[must_use]
     pub fn declare(mut self) -> Self {

@@ -49,7 +49,8 @@
 //! over up to 4,000 messages at once (8 publishes of 500) and gives each publish 10 s. Below 400 messages a second set
 //! its `batch` lower, or its `publish_deadline` and [`SnsConfig::give_up_after`] higher.
 //!
-//! Needs `sns:Publish`; `sns:GetTopicAttributes` for the check at the start.
+//! Needs `sns:Publish`; `sns:GetTopicAttributes` for the check at the start. That looks at the exact topics of the relay:
+//! of one without `topics`, or with prefixes only, nothing is looked at and nothing declared.
 
 mod attributes;
 mod carry;

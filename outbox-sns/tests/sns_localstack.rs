@@ -195,6 +195,9 @@ async fn topics_are_made_where_that_is_wanted() {
     // Again: it is there.
     assert_eq!(transport.check(std::slice::from_ref(&name)).await.expect("an answer"), []);
     assert_eq!(publish(&transport, &batch(1, &to)).await, [Outcome::Delivered]);
+    let unnamed = transport.check(&[]).await.expect("an answer");
+    assert!(unnamed.len() == 1 && unnamed[0].advice().contains("name them in `topics`"), "{unnamed:?}");
+    assert_eq!(connect(&localstack, config()).await.check(&[]).await.expect("an answer"), []);
     let sns = aws_sdk_sns::Client::new(&localstack.settings().await);
     let arn = format!("{}{name}.fifo", Localstack::ARN_PREFIX);
     let made = sns.get_topic_attributes().topic_arn(arn).send().await.expect("made").attributes.expect("attributes");

@@ -137,8 +137,8 @@ async fn open(file: &Path) -> Result<(Sqlite, SqlitePool)> {
 fn relay(outbox: &Sqlite, pool: &SqlitePool, args: &Args) -> Result<StoreRelay> {
     let kafka = args.kafka.as_ref().map(|at| KafkaTransport::connect(KafkaConfig::new(at))).transpose()?;
     let builder = StoreRelay::builder("orders", outbox.store(pool.clone()), Printer { kafka }).batch(5);
-    // Short, so that the successor of a killed relay has not long to wait. Defaults: 30 s and 10 s.
-    Ok(builder.lease(Duration::from_secs(4)).publish_deadline(Duration::from_secs(2)).build()?)
+    // Short, so that the successor of a killed relay has not long to wait. Defaults: 30 s and 10 s; Kafka wants 3 s.
+    Ok(builder.lease(Duration::from_secs(6)).publish_deadline(Duration::from_secs(3)).build()?)
 }
 
 /// Prints what was delivered, by Kafka where there is one. Slowly enough to be watched.

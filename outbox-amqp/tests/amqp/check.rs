@@ -68,6 +68,11 @@ async fn what_is_missing_is_declared_where_that_is_wanted() {
         }
         assert_eq!(broker.take(&topic).await.len(), 2);
     }
+    // Without exact topics there is nothing to declare.
+    let config = AmqpConfig::new(broker.url()).declare(QueueKind::Quorum);
+    let seen = found(&AmqpTransport::connect(config).expect("valid settings"), &[]).await;
+    assert!(seen.len() == 1 && seen[0].contains("declare") && seen[0].contains("name them in `topics`"), "{seen:?}");
+    assert_eq!(found(&connect(broker.url()), &[]).await, Vec::<String>::new());
     // One that is there and differs is reported and left as it is.
     let config = AmqpConfig::new(broker.url()).declare(QueueKind::Classic);
     let seen = found(&AmqpTransport::connect(config).expect("valid settings"), &[&name]).await;

@@ -7,6 +7,7 @@ mod faults;
 mod refused;
 mod routing;
 mod silent;
+mod tls;
 
 use std::time::Duration;
 

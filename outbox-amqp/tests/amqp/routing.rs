@@ -6,7 +6,7 @@ use lapin::types::AMQPValue;
 use lapin::types::FieldTable;
 use outbox_core::wire::WireFormat;
 use outbox_core::{BatchBuilder, Row};
-use testkit::CloudEvent;
+use testkit::{CloudEvent, Copy, Relayed, eventually};
 
 use super::*;
 
@@ -103,4 +103,73 @@ async fn cloud_events_arrive_in_both_modes() {
     CloudEvent::assert_structured(&stored[1].data);
     let types: Vec<_> = stored.iter().map(|m| m.properties.content_type().as_ref().map(ToString::to_string)).collect();
     assert_eq!(types, ["application/json", "application/cloudevents+json; charset=utf-8"].map(|t| Some(t.to_owned())));
+}
+
+fn full_at(most: i64) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(most));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    arguments
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_a_matter_of_its_destination() {
+    let broker = RabbitMq::shared().await;
+    let healthy = broker.queue("healthy", true).await;
+    let full = format!("{healthy}-full");
+    broker.queue_with(&full, false, full_at(1)).await;
+    let transport = connect(broker.url());
+    assert!(all_delivered(&publish(&transport, &numbers(&full, 0..1), SOON).await));
+    let sample = |n: i64| number(if n % 2 == 0 { &full } else { &healthy }, n, n);
+    let mixed = batch(1, &(0..500).map(sample).collect::<Vec<_>>());
+    for (n, outcome) in publish(&transport, &mixed, SOON).await.iter().enumerate() {
+        match outcome {
+            Outcome::Destination(why) => {
+                assert!(n % 2 == 0 && why.contains("nack") && why.contains(&full), "{n}: {why}")
+            }
+            outcome => assert!(n % 2 == 1 && *outcome == Outcome::Delivered, "{n}: {outcome:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_waited_for_while_another_one_goes_on() {
+    let broker = RabbitMq::shared().await;
+    let healthy = broker.queue("healthy", true).await;
+    let full = format!("{healthy}-full");
+    broker.queue_with(&full, true, full_at(5)).await;
+    let mut relayed = Relayed::start(connect(broker.url()), Duration::from_secs(10));
+    // By turns, so that one publish has messages of both.
+    for _ in 0..5 {
+        relayed.commit_keys("full", &full, 4, 0);
+        relayed.commit_keys("healthy", &healthy, 4, 0);
+    }
+    relayed.topics_held(1).await;
+    let stats = relayed.stats();
+    assert_eq!((stats.failed, stats.dead, stats.outages), (0, 0, 0), "{stats:?}");
+    assert!(stats.delivered >= 200 && stats.connected, "{stats:?}");
+    // Someone reads it, and there is room for some more each time.
+    let taken = std::cell::RefCell::new(Vec::new());
+    eventually("everything is delivered", SOON * 4, async || {
+        let more = broker.take(&full).await;
+        taken.borrow_mut().extend(more);
+        relayed.stats().delivered == relayed.committed()
+    })
+    .await;
+    relayed.assert_nothing_was_given_up(0);
+    let copy = |m: lapin::message::Delivery| Copy {
+        id: m.properties.message_id().as_ref().expect("an id").to_string(),
+        key: m.properties.headers().as_ref().and_then(|headers| match headers.inner().get("message-key") {
+            Some(AMQPValue::LongString(key)) => Some(key.to_string()),
+            _ => None,
+        }),
+        payload: m.data,
+    };
+    let stored = async || {
+        let mut all = taken.into_inner();
+        all.extend(broker.take(&full).await);
+        all.extend(broker.take(&healthy).await);
+        all.into_iter().map(copy).collect()
+    };
+    relayed.end(stored, 0).await;
 }

@@ -159,3 +159,43 @@ async fn a_broker_that_never_answers_is_left_without_a_connection() {
         assert!(sent.starts_with(b"AMQP"), "{sent:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_on_a_silent_connection_ends_by_itself() {
+    let broker = RabbitMq::shared().await;
+    let topic = broker.queue("silent", true).await;
+    let way = Way::to(&broker).await;
+    let transport = way.transport(Duration::from_secs(1));
+    assert!(all_delivered(&publish(&transport, &numbers(&topic, 0..1), SOON).await));
+    way.fall_silent();
+    let error = timeout(SOON, transport.check(&[topic])).await.expect("it ends").expect_err("nobody answers");
+    assert!(error.to_string().contains("within 1s"), "{error}");
+}
+
+/// Suspends the process of a classic queue, or lets it go on: it confirms nothing meanwhile.
+async fn process(broker: &RabbitMq, queue: &str, what: &str) {
+    let lookup = format!("{{ok, Q}} = rabbit_amqqueue:lookup({{resource, <<\"/\">>, queue, <<\"{queue}\">>}})");
+    broker.exec(&["rabbitmqctl", "eval", &format!("{lookup}, sys:{what}(amqqueue:get_pid(Q)).")]).await;
+}
+
+/// However late the transport's own deadline is: the relay drops a publish at its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_does_not_confirm_holds_up_no_other() {
+    let broker = RabbitMq::shared().await;
+    let healthy = broker.queue("healthy", true).await;
+    let silent = broker.queue("silent", false).await;
+    let transport = connect(broker.url());
+    assert!(all_delivered(&publish(&transport, &numbers(&silent, 0..1), SOON).await));
+    process(&broker, &silent, "suspend").await;
+    let sample = |n: i64| number(if n % 2 == 0 { &silent } else { &healthy }, n, n);
+    let samples: Vec<Sample<'_>> = (0..300).map(sample).collect();
+    let outcomes = publish(&transport, &batch(1, &samples), Duration::from_secs(2)).await;
+    process(&broker, &silent, "resume").await;
+    for (n, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Outcome::Unknown(_) => assert_eq!(n % 2, 0, "{n}"),
+            outcome => assert!(n % 2 == 1 && *outcome == Outcome::Delivered, "{n}: {outcome:?}"),
+        }
+    }
+    assert!(all_delivered(&publish(&transport, &numbers(&silent, 300..301), SOON).await), "it goes on");
+}

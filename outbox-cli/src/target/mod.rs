@@ -5,6 +5,7 @@ mod kafka;
 mod nats;
 mod sns;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -68,6 +69,10 @@ fn url(broker: &str, url: Option<&String>, variable: Option<&String>) -> Result<
     }
 }
 
+fn file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
 pub(crate) fn environment(name: &str) -> Result<String> {
     std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))
 }
@@ -84,16 +89,60 @@ mod tests {
         toml::from_str::<To>(text).expect("valid").to
     }
 
+    /// What the transport shows of itself: every setting has to be in it.
+    fn shown(text: &str) -> String {
+        format!("{:?}", target(text).connect().expect(text))
+    }
+
     #[test]
     fn every_broker_is_connected_with_all_its_settings() {
-        for text in [
-            r#"to = { kafka = { bootstrap = "localhost:9092", options = { "linger.ms" = "5" } } }"#,
-            r#"to = { amqp = { url = "amqp://guest:guest@localhost", exchange = "orders", max_payload = 1000 } }"#,
-            r#"to = { nats = { url = "nats://localhost:4222", subject_prefix = "shop", dedup_window_seconds = 600, atomic_batches = true } }"#,
-            r#"to = { sns = { arn_prefix = "arn:aws:sns:eu-west-1:123456789012:", fifo = true, endpoint = "http://localhost:4566", topics = { orders = "arn:aws:sns:eu-west-1:123456789012:o.fifo" } } }"#,
+        for (text, settings) in [
+            (
+                r#"to = { kafka = { bootstrap = "localhost:9092", max_payload = 1000, declare = { partitions = 7, replication = 3 }, options = { "linger.ms" = "5" } } }"#,
+                &["payload: 1000", "partitions: 7", "replication: 3"][..],
+            ),
+            (
+                r#"to = { kafka = { url = "kafka://shop:hunter2@a:1", format = { cloud_events = "binary", source = "/s" } } }"#,
+                &["Binary", "/s"],
+            ),
+            (
+                r#"to = { amqp = { url = "amqp://guest:hunter2@localhost/v", exchange = "orders", max_payload = 1000, declare = "classic", connection_name = "shop", deadline_seconds = 7 } }"#,
+                &["payload: 1000", "orders", "Classic", "\"shop\"", "7s", "vhost: \"v\""],
+            ),
+            (
+                r#"to = { nats = { url = "nats://app:hunter2@localhost:4222", subject_prefix = "shop", domain = "hub", declare = { stream = "S", subjects = ["shop.>"] }, ack_timeout_seconds = 3, dedup_window_seconds = 600, atomic_batches = true, max_payload = 1000 } }"#,
+                &["Gapless", "payload: 1000", "\"shop\"", "$JS.hub.API", "shop.>", "ack_timeout: 3s", "600s"],
+            ),
+            (
+                r#"to = { sns = { arn_prefix = "arn:aws:sns:eu-west-1:123456789012:", fifo = true, endpoint = "http://localhost:4566", topics = { orders = "arn:aws:sns:eu-west-1:123456789012:o.fifo" }, declare = true, in_flight = 5, attempt_timeout_seconds = 2, give_up_after_seconds = 6, max_payload = 1000 } }"#,
+                &[
+                    "o.fifo",
+                    "localhost:4566",
+                    "declare: true",
+                    "in_flight: 5",
+                    "2s",
+                    "6s",
+                    "payload: 1000",
+                    "fifo: true",
+                ],
+            ),
         ] {
-            let connected = target(text).connect();
-            assert!(connected.is_ok(), "{text}: {connected:?}");
+            let shown = shown(text);
+            for setting in settings {
+                assert!(shown.contains(setting), "{setting:?} is not in {shown}");
+            }
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_before_anything_is_connected() {
+        for text in [
+            r#"to = { amqp = { url = "amqps://localhost", root_certificates = "/nowhere.pem" } }"#,
+            r#"to = { amqp = { url = "amqps://localhost", client_certificate = "/nowhere.pem", client_key = "/k" } }"#,
+        ] {
+            let error = format!("{:#}", target(text).connect().map(drop).expect_err(text));
+            assert!(error.contains("/nowhere.pem cannot be read"), "{error}");
         }
     }
 
@@ -101,6 +150,21 @@ mod tests {
     fn what_cannot_work_is_said() {
         for (text, word) in [
             (r#"to = { amqp = {} }"#, "url_env"),
+            (r#"to = { kafka = {} }"#, "bootstrap"),
+            (r#"to = { kafka = { bootstrap = "a:1", url = "kafka://a:1" } }"#, "one of"),
+            (r#"to = { kafka = { bootstrap = "kafka://a:1" } }"#, "URL"),
+            (r#"to = { kafka = { url_env = "OUTBOX_NO_SUCH_VARIABLE" } }"#, "OUTBOX_NO_SUCH_VARIABLE"),
+            (r#"to = { kafka = { bootstrap = "a:1", declare = { partitions = 0, replication = 1 } } }"#, "partitions"),
+            (r#"to = { amqp = { url = "amqps://a", client_key = "k.pem" } }"#, "go together"),
+            (r#"to = { nats = { url = "nats://a", client_certificate = "c.pem" } }"#, "go together"),
+            (
+                r#"to = { nats = { url = "nats://a", token_env = "OUTBOX_NO_SUCH_VARIABLE" } }"#,
+                "OUTBOX_NO_SUCH_VARIABLE",
+            ),
+            (
+                r#"to = { nats = { url = "nats://a", nkey_env = "OUTBOX_NO_SUCH_VARIABLE" } }"#,
+                "OUTBOX_NO_SUCH_VARIABLE",
+            ),
             (r#"to = { nats = { url_env = "OUTBOX_NO_SUCH_VARIABLE" } }"#, "OUTBOX_NO_SUCH_VARIABLE"),
             (r#"to = { amqp = { url = "http://localhost" } }"#, "amqp://"),
             (r#"to = { kafka = { bootstrap = "b:1", format = { cloud_events = "binary", source = "" } } }"#, "source"),

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use outbox::Transport;
@@ -21,6 +22,13 @@ pub(crate) struct SnsTarget {
     #[serde(default)]
     topics: BTreeMap<String, String>,
     endpoint: Option<String>,
+    /// Topics that are not there are created.
+    #[serde(default)]
+    declare: bool,
+    /// Requests under way at once. Default: 32.
+    in_flight: Option<usize>,
+    attempt_timeout_seconds: Option<u64>,
+    give_up_after_seconds: Option<u64>,
     /// The largest payload in bytes; the topics have to allow it too.
     max_payload: Option<usize>,
     format: Option<Format>,
@@ -37,6 +45,18 @@ impl SnsTarget {
         }
         if let Some(endpoint) = &self.endpoint {
             config = config.endpoint(endpoint);
+        }
+        if self.declare {
+            config = config.declare();
+        }
+        if let Some(requests) = self.in_flight {
+            config = config.in_flight(requests);
+        }
+        if let Some(seconds) = self.attempt_timeout_seconds {
+            config = config.attempt_timeout(Duration::from_secs(seconds));
+        }
+        if let Some(seconds) = self.give_up_after_seconds {
+            config = config.give_up_after(Duration::from_secs(seconds));
         }
         if let Some(bytes) = self.max_payload {
             config = config.max_payload(bytes);

@@ -22,8 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ELECTION: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(50);
 
-/// What is to be looked at, and for whom.
-#[derive(Debug)]
+/// What is to be looked at, and for whom. Not to be printed: the settings have secrets.
 pub(crate) struct Check {
     pub(crate) settings: ClientConfig,
     pub(crate) topics: Vec<String>,

@@ -17,11 +17,11 @@ fn atomic() -> Config {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_stream_is_waited_for() {
+async fn a_full_stream_is_waited_for_while_another_one_goes_on() {
     for atomic in [false, true] {
         let full =
             Config { max_messages: 5, discard: DiscardPolicy::New, allow_atomic_publish: atomic, ..Config::default() };
-        let rig = Rig::shared(full.clone()).await;
+        let (rig, healthy) = (Rig::shared(full.clone()).await, Rig::shared(self::atomic()).await);
         let topic = rig.topic("full");
         let mut relayed = relayed(rig.config().atomic_batches(atomic));
         let fill = numbers(&rig.topic("other"), 0..5);
@@ -30,16 +30,41 @@ async fn a_full_stream_is_waited_for() {
             let one = Batch::from_slots(vec![fill.slot(n)]);
             assert_eq!(publish(&rig.transport(), &one, SOON).await, [Outcome::Delivered]);
         }
-        relayed.commit(&topic, 20, 0);
-        relayed.noticed().await;
-        relayed.assert_nothing_was_given_up(0);
-        assert_eq!(relayed.stats().delivered, 0);
+        // By turns, so that one publish has messages of both.
+        for _ in 0..5 {
+            relayed.commit_keys("full", &topic, 4, 0);
+            relayed.commit_keys("healthy", &healthy.topic("x"), 4, 0);
+        }
+        relayed.topics_held(1).await;
+        let stats = relayed.stats();
+        assert_eq!((stats.failed, stats.dead, stats.outages), (0, 0, 0), "{stats:?}");
+        assert!(stats.connected, "{stats:?}");
         rig.jetstream.get_stream(&rig.name).await.expect("the stream").purge().await.expect("empty");
         rig.jetstream.update_stream(rig.named(Config { max_messages: 100_000, ..full })).await.expect("more room");
         relayed.delivered().await;
-        // In the moment in which there was room for some, but not for all.
-        relayed.assert_nothing_was_given_up(10);
-        rig.end(relayed).await;
+        relayed.assert_nothing_was_given_up(0);
+        Rig::end_of(&[&rig, &healthy], relayed).await;
+    }
+}
+
+/// As the relay sees it: a refusal that concerns one stream, beside what the other one has stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_stream_is_a_matter_of_its_destination() {
+    let full = Config { max_messages: 1, discard: DiscardPolicy::New, ..self::atomic() };
+    let (rig, healthy) = (Rig::shared(full).await, Rig::shared(self::atomic()).await);
+    let (full, other) = (rig.topic("full"), healthy.topic("x"));
+    assert_eq!(publish(&rig.transport(), &numbers(&full, 0..1), SOON).await, [Outcome::Delivered]);
+    let sample =
+        |n: i64| Sample::new(if n % 2 == 0 { &full } else { &other }).key(if n < 5 { "a" } else { "b" }).text(n);
+    let mixed = batch(1, &(0..10).map(sample).collect::<Vec<_>>());
+    for atomic in [false, true] {
+        let transport = NatsTransport::connect(rig.config().atomic_batches(atomic)).expect("valid settings");
+        for (n, outcome) in publish(&transport, &mixed, SOON).await.iter().enumerate() {
+            match outcome {
+                Outcome::Destination(why) => assert!(n % 2 == 0 && why.contains("maximum messages"), "{n}: {why}"),
+                outcome => assert!(n % 2 == 1 && *outcome == Outcome::Delivered, "{n}: {outcome:?}"),
+            }
+        }
     }
 }
 

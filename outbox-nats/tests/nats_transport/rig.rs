@@ -75,12 +75,24 @@ impl Rig {
 
     /// Stops the relay, and judges what the stream has: nothing twice, within the window of deduplication.
     pub(crate) async fn end(&self, relayed: Relayed) {
+        Self::end_of(&[self], relayed).await;
+    }
+
+    /// The same of several streams.
+    pub(crate) async fn end_of(rigs: &[&Self], relayed: Relayed) {
         let copy = |record: Record| Copy {
             id: record.header("Nats-Msg-Id").expect("an id").to_owned(),
             key: record.header("message-key").map(str::to_owned),
             payload: record.payload,
         };
-        relayed.end(async || self.stored().await.into_iter().map(copy).collect(), 0).await;
+        let stored = async || {
+            let mut all = Vec::new();
+            for rig in rigs {
+                all.extend(rig.stored().await.into_iter().map(copy));
+            }
+            all
+        };
+        relayed.end(stored, 0).await;
     }
 
     /// What the stream has, in its order.

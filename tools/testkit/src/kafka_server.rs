@@ -7,6 +7,8 @@ use crate::{KafkaRecord, free_port, kafka_client, names, shared};
 
 pub(crate) const URL_VARIABLE: &str = "OUTBOX_TEST_KAFKA_URL";
 const NAME: &str = "outbox-test-kafka";
+/// Of each listener; that of the clients first.
+const PROTOCOLS: &str = "PLAINTEXT:PLAINTEXT,BYPASS:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT";
 
 /// A real Kafka broker: [`shared`](Self::shared) for most tests, [`own`](Self::own) for those that harm it.
 ///
@@ -46,6 +48,25 @@ impl Kafka {
     /// [`direct_port`](Self::direct_port). The testkit's own calls (topics, [`consume`](Self::consume)) go past it.
     pub async fn own_behind(proxy_port: u16) -> Self {
         Self::launch(Some(proxy_port)).await
+    }
+
+    /// Like [`own`](Self::own), but clients have to say who they are: SASL (`SASL_PLAINTEXT`) with the mechanism `PLAIN`,
+    /// the user `shop` and the password `s3cr3t`.
+    ///
+    /// # Panics
+    /// Like [`own`](Self::own).
+    pub async fn own_secured() -> Self {
+        let (container, (port, bypass)) = shared::own(URL_VARIABLE, || {
+            let (port, bypass) = (free_port(), free_port());
+            let jaas = "org.apache.kafka.common.security.plain.PlainLoginModule required user_shop=\"s3cr3t\";";
+            let image = image(port, port, bypass)
+                .with_env_var("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", PROTOCOLS.replacen(":PLAIN", ":SASL_PLAIN", 1))
+                .with_env_var("KAFKA_LISTENER_NAME_PLAINTEXT_SASL_ENABLED_MECHANISMS", "PLAIN")
+                .with_env_var("KAFKA_LISTENER_NAME_PLAINTEXT_PLAIN_SASL_JAAS_CONFIG", jaas);
+            (image, vec![(port, port), (bypass, bypass)], (port, bypass))
+        })
+        .await;
+        Self::started(container, None, port, bypass).await
     }
 
     /// Like [`own`](Self::own), but in the host's network, without Docker's proxy in between: for benchmarks. One at a
@@ -242,10 +263,7 @@ impl Node {
             ),
         ];
         let settings = [
-            (
-                "LISTENER_SECURITY_PROTOCOL_MAP",
-                "PLAINTEXT:PLAINTEXT,BYPASS:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            ),
+            ("LISTENER_SECURITY_PROTOCOL_MAP", PROTOCOLS),
             ("INTER_BROKER_LISTENER_NAME", "BROKER"),
             ("CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
             ("OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),

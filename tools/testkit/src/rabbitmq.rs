@@ -4,14 +4,15 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, QueueDeclareOptions};
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionProperties};
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::Handle;
 use crate::broker::BrokerKind;
 use crate::names;
+use crate::{Handle, Nats};
 
 /// So many messages are taken out of a queue one by one.
 const FEW: u32 = 50;
@@ -26,18 +27,56 @@ static RABBITMQ: BrokerKind = BrokerKind {
     port: 5672,
     url_at: |port| format!("amqp://guest:guest@127.0.0.1:{port}"),
     image,
-    answers: |url| {
-        async move {
-            let connection = Connection::connect(&url, ConnectionProperties::default()).await;
-            let connection = connection.map_err(|e| e.to_string())?;
-            connection.create_channel().await.map_err(|e| e.to_string())?;
-            drop(connection.close(200, "ready".into()).await);
-            Ok(())
-        }
-        .boxed()
-    },
+    answers: |url| answers(url).boxed(),
     shared: OnceCell::const_new(),
 };
+
+/// TLS, and only for clients that show a certificate.
+const SECURED_CONFIG: &str = "
+listeners.ssl.default = 5671
+ssl_options.cacertfile = /tls/ca.pem
+ssl_options.certfile = /tls/server.pem
+ssl_options.keyfile = /tls/server.key
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = true
+";
+static SECURED: BrokerKind = BrokerKind {
+    name: "outbox-test-rabbitmq-secured",
+    port: 5671,
+    url_at: |port| format!("amqps://guest:guest@127.0.0.1:{port}"),
+    image: |image, _| {
+        image
+            .with_copy_to("/etc/rabbitmq/conf.d/20-tls.conf", SECURED_CONFIG.as_bytes().to_vec())
+            .with_copy_to("/tls/ca.pem", Nats::CA.as_bytes().to_vec())
+            .with_copy_to("/tls/server.pem", include_bytes!("nats/server.pem").to_vec())
+            .with_copy_to("/tls/server.key", include_bytes!("nats/server.key").to_vec())
+    },
+    answers: |url| answers(url).boxed(),
+    shared: OnceCell::const_new(),
+    url_variable: "OUTBOX_TEST_RABBITMQ_URL",
+    image_variable: "OUTBOX_TEST_RABBITMQ_IMAGE",
+    usual_image: ("rabbitmq", "4.0-management"),
+};
+
+async fn connect(url: &str) -> Result<Connection, lapin::Error> {
+    let tls = OwnedTLSConfig {
+        identity: Some(OwnedIdentity::PKCS8 {
+            pem: Nats::CLIENT_CERTIFICATE.as_bytes().to_vec(),
+            key: Nats::CLIENT_KEY.as_bytes().to_vec(),
+        }),
+        cert_chain: Some(Nats::CA.to_owned()),
+    };
+    let tls = if url.starts_with("amqps") { tls } else { OwnedTLSConfig::default() };
+    let runtime = lapin::runtime::default_runtime()?;
+    Connection::connect_with_config(url, ConnectionProperties::default(), tls, runtime).await
+}
+
+async fn answers(url: String) -> Result<(), String> {
+    let connection = connect(&url).await.map_err(|e| e.to_string())?;
+    connection.create_channel().await.map_err(|e| e.to_string())?;
+    drop(connection.close(200, "ready".into()).await);
+    Ok(())
+}
 
 fn image(image: GenericImage, port: Option<u16>) -> ContainerRequest<GenericImage> {
     let image = ContainerRequest::from(image);
@@ -73,6 +112,15 @@ impl RabbitMq {
         Self::of(Handle::own(&RABBITMQ).await)
     }
 
+    /// The same with TLS (`amqps`), for clients with a certificate of [`Nats::CA`](crate::Nats::CA), such as
+    /// [`Nats::CLIENT_CERTIFICATE`](crate::Nats::CLIENT_CERTIFICATE).
+    ///
+    /// # Panics
+    /// Like [`own`](Self::own).
+    pub async fn own_secured() -> Self {
+        Self::of(Handle::own(&SECURED).await)
+    }
+
     /// The same in the host's network, for benchmarks.
     ///
     /// # Panics
@@ -96,7 +144,7 @@ impl RabbitMq {
         {
             return channel;
         }
-        let made = Connection::connect(self.url(), ConnectionProperties::default()).await;
+        let made = connect(self.url()).await;
         let made = connection.insert(made.unwrap_or_else(|e| panic!("{}: {e}", self.url())));
         made.create_channel().await.unwrap_or_else(|e| panic!("{}: {e}", self.url()))
     }
@@ -116,8 +164,15 @@ impl RabbitMq {
     /// # Panics
     /// Like [`queue`](Self::queue).
     pub async fn queue_named(&self, name: &str, quorum: bool) {
+        self.queue_with(name, quorum, FieldTable::default()).await;
+    }
+
+    /// The same with further arguments, for instance `x-max-length`.
+    ///
+    /// # Panics
+    /// Like [`queue`](Self::queue).
+    pub async fn queue_with(&self, name: &str, quorum: bool, mut arguments: FieldTable) {
         let kind = if quorum { "quorum" } else { "classic" };
-        let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         let declared = self.channel().await.queue_declare(name.into(), options, arguments).await;

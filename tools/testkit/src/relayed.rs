@@ -68,9 +68,17 @@ impl Relayed {
     /// # Panics
     /// For what the store does not take.
     pub fn commit(&mut self, topic: &str, of_each: u64, bytes: usize) {
+        self.commit_keys("k", topic, of_each, bytes);
+    }
+
+    /// The same with other keys for each prefix: what waits for one topic holds no other one up.
+    ///
+    /// # Panics
+    /// Like [`commit`](Self::commit).
+    pub fn commit_keys(&mut self, prefix: &str, topic: &str, of_each: u64, bytes: usize) {
         let mut tx = self.store.begin();
         for order in self.committed..self.committed + of_each {
-            for key in (0..KEYS).map(|key| format!("k{key}")) {
+            for key in (0..KEYS).map(|key| format!("{prefix}{key}")) {
                 let payload = format!("{key}/{order}/{}", "x".repeat(bytes));
                 let m = Message::new(topic, "order.created").key(&key).text(&payload);
                 self.ledger.committed(&Expected::new(m.id, payload.as_bytes()).key(key).order(order));
@@ -113,6 +121,15 @@ impl Relayed {
     /// Waits until the relay knows of an outage.
     pub async fn noticed(&self) {
         eventually("the outage is noticed", SOON, async || self.stats().outages >= 1 && !self.stats().connected).await;
+    }
+
+    /// Waits until everything is delivered but what is of so many topics that the broker does not take.
+    pub async fn topics_held(&self, topics: usize) {
+        let held = async || {
+            let stats = self.stats();
+            stats.destinations_held == topics && stats.delivered + stats.parked as u64 == self.committed()
+        };
+        eventually("the topics are held", SOON, held).await;
     }
 
     /// An outage costs no message, and attempts only where something else of a batch went through (G5).
