@@ -4,3 +4,8 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide/brokers.md")]
 mod brokers {}
+
+/// The guide's page on failures.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/failures.md")]
+mod failures {}
