@@ -222,7 +222,10 @@ impl Waiting {
             for w in &page {
                 let (key, error) = (w.key.as_deref().unwrap_or("-"), w.last_error.as_deref().unwrap_or("waits"));
                 let due = w.due_in.as_secs();
-                println!("{}  {}  {}  key {key}  attempts {}  due in {due} s  {error}", w.id, w.topic, w.event_type, w.attempts);
+                println!(
+                    "{}  {}  {}  key {key}  attempts {}  due in {due} s  {error}",
+                    w.id, w.topic, w.event_type, w.attempts
+                );
             }
             shown += page.len();
             match page.into_iter().next_back() {

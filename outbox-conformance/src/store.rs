@@ -6,6 +6,7 @@ mod admin;
 mod atomic;
 mod calls;
 mod capability;
+mod crash;
 mod desk;
 mod fetch;
 mod harness;
@@ -69,6 +70,8 @@ crate::suite::suite! { ($)
     call_1_at_the_same_time: "CALL-1" "`fetch`, `read` and `settle` may run at the same time, each of them once." => calls::at_the_same_time;
     call_2_dropped: "CALL-2" "A call that was dropped half-way leaves the name free to be acquired." => calls::dropped;
     capability_1_declared: "CAPABILITY-1" "`capabilities` declares all of `fan_out`, `replay` and `retention` that the store can do." => capability::declared;
+    crash_1_counted: "CRASH-1" "A takeover of a lease that another owner did not give up counts as a crash, until something is settled; one of a lease that was given up, or by the same owner, does not." => crash::counted;
+    crash_2_noted: "CRASH-2" "What was noted is told to the next owner after a crash; with an outage noted, no crash is counted." => crash::noted;
     admin_1_lists: "ADMIN-1" "Dead letters are listed whole, page by page, and filtered by everything that a filter has." => admin::lists;
     admin_2_replays: "ADMIN-2" "A dead letter that is replayed is parked for its relay alone, at no attempt, and is a dead letter no more." => admin::replays;
     admin_3_paces: "ADMIN-3" "With a pace, replayed messages become due one after the other, in their order." => admin::paces;

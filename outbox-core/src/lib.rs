@@ -41,7 +41,7 @@ pub use relay::{
 };
 pub use seqset::SeqSet;
 pub use store::{
-    AcquireRequest, Acquired, DeadLetter, FetchLimits, Lease, ParkedMessage, Settlement, StartAt, Store,
+    AcquireRequest, Acquired, Crashes, DeadLetter, FetchLimits, Lease, Note, ParkedMessage, Settlement, StartAt, Store,
     StoreCapabilities, Wakeups,
 };
 pub use topics::TopicFilter;

@@ -87,6 +87,11 @@ use crate::{Batch, SeqSet, StoreError, TopicFilter};
 /// - `CALL-2` A call that was dropped half-way leaves the name free to be acquired.
 /// - `CAPABILITY-1` `capabilities` declares all of `fan_out`, `replay` and `retention` that the store can do.
 ///
+/// Processes that end, where the store keeps that ([`note`](Self::note)); one that does not tells of no crash:
+/// - `CRASH-1` A takeover of a lease that another owner did not give up counts as a crash, until something is settled;
+///   one of a lease that was given up, or by the same owner, does not.
+/// - `CRASH-2` What was noted is told to the next owner after a crash; with an outage noted, no crash is counted.
+///
 /// The desk, where there is one ([`admin`](Self::admin)):
 /// - `ADMIN-1` Dead letters are listed whole, page by page, and filtered by everything that a filter has.
 /// - `ADMIN-2` A dead letter that is replayed is parked for its relay alone, at no attempt, and is a dead letter no more.
@@ -130,6 +135,19 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Signals that there may be new messages. Default: none, so the relay polls.
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         None
+    }
+
+    /// How often those who held this lease's name before ended without giving it up, and what they had handed over last.
+    /// Asked once, after `acquire`. Default: nobody knows.
+    async fn crashes(&self, lease: &Lease) -> Result<Crashes, StoreError> {
+        _ = lease;
+        Ok(Crashes::default())
+    }
+
+    /// Keeps a note for the next holder; durable when it returns. Default: it is not kept.
+    async fn note(&self, lease: &Lease, note: Note) -> Result<(), StoreError> {
+        _ = (lease, note);
+        Ok(())
     }
 
     /// What was decided at the desk about a relay name, read without a lease, also of a name that nobody ever held. The
@@ -176,6 +194,14 @@ macro_rules! forward {
 
             fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
                 (**self).wakeups()
+            }
+
+            async fn crashes(&self, lease: &Lease) -> Result<Crashes, StoreError> {
+                (**self).crashes(lease).await
+            }
+
+            async fn note(&self, lease: &Lease, note: Note) -> Result<(), StoreError> {
+                (**self).note(lease, note).await
             }
 
             async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {
@@ -280,6 +306,25 @@ pub struct Lease {
     pub epoch: i64,
     /// What the store needs beside the epoch to know its own lease again.
     pub token: u128,
+}
+
+/// What is known of those who held a name before: see [`Store::crashes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Crashes {
+    /// Takeovers of a lease that another owner had not given up, since something was settled; but for those during an
+    /// outage of the transport.
+    pub count: u32,
+    /// What the last of them had handed over when it ended, where it noted that.
+    pub suspect: Option<i64>,
+}
+
+/// What the next holder has to know if this one ends without giving the lease up: see [`Store::note`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Note {
+    /// The message that is handed over next, alone.
+    pub suspect: Option<i64>,
+    /// The transport does not answer: whoever ends now ends for that.
+    pub outage: bool,
 }
 
 /// How much one `fetch` may hand out.

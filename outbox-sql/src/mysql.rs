@@ -8,7 +8,7 @@ use crate::statements::Text;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/mysql/0001_initial.sql"),
     include_str!("../migrations/mysql/0002_kept_and_replayed.sql"),
-    include_str!("../migrations/mysql/0004_desk.sql"),
+    include_str!("../migrations/mysql/0004_desk_and_crashes.sql"),
 ];
 
 /// Of the whole server; held until the connection ends.
@@ -71,6 +71,10 @@ pub(crate) const STATEMENTS: Text = Text {
         "select 1 from outbox_relay where {OWN} for update",
         "update outbox_relay set owner = null, expires_at = null where {OWN}",
     ],
+    crashes: "select cast(coalesce(n.crashes, 0) as signed), n.suspect from outbox_relay r \
+        left join outbox_note n on n.relay = r.relay where r.relay = $1 and r.epoch = $2 and r.token = $3",
+    note: "insert into outbox_note (relay, suspect, outage) values ($1, $4, $5) \
+        on duplicate key update suspect = $4, outage = $5",
     status: "select r.relay, cast(r.owner is not null and r.expires_at > utc_timestamp(6) as signed), r.epoch, r.position, \
             cast(coalesce((select t.auto_increment from information_schema.tables t \
                 where t.table_schema = {SCHEMA} and t.table_name = {TABLE}), 1) as signed) - 1, \
@@ -102,6 +106,11 @@ pub(crate) struct QueueStatements<S> {
     pub(crate) look: S,
     /// `$1` relay, `$2` owner, `$3` token, `$4` lease in ms, `$5` topics as JSON.
     pub(crate) take: S,
+    /// A script for `$1` relay, `$2` owner, before it is taken: whether the holder before crashed.
+    pub(crate) count_crash: S,
+    /// `$1` relay: something was settled; and the lease was given up.
+    pub(crate) progress: S,
+    pub(crate) given_up: S,
     /// `$1` relay, `$2` epoch, `$3` token: the header alone.
     pub(crate) header: S,
     /// And `$4` limit. `{WHERE}` says which numbers; one part for each region.
@@ -132,6 +141,9 @@ impl<S> QueueStatements<S> {
         QueueStatements {
             look: f(&self.look),
             take: f(&self.take),
+            count_crash: f(&self.count_crash),
+            progress: f(&self.progress),
+            given_up: f(&self.given_up),
             header: f(&self.header),
             part: f(&self.part),
             own: f(&self.own),
@@ -158,6 +170,15 @@ pub(crate) const QUEUE: QueueStatements<&str> = QueueStatements {
         from outbox_relay order by relay for update",
     take: "update outbox_relay set owner = $2, epoch = epoch + 1, token = $3, server = @@server_id, lease = $4, \
             topics = $5, expires_at = timestampadd(microsecond, $4 * 1000, utc_timestamp(6)) where relay = $1",
+    // In the order of an update of two tables nobody may trust, so what others need changes last.
+    count_crash: "insert ignore into outbox_note (relay) values ($1); \
+        update outbox_note n join outbox_relay r on r.relay = n.relay \
+            set n.suspect = null where n.relay = $1 and (r.owner is null or r.owner = $2 or n.outage); \
+        update outbox_note n join outbox_relay r on r.relay = n.relay \
+            set n.crashes = n.crashes + 1 where n.relay = $1 and r.owner is not null and r.owner <> $2 and not n.outage; \
+        update outbox_note set outage = false where relay = $1",
+    progress: "update outbox_note set crashes = 0 where relay = $1 and crashes > 0",
+    given_up: "update outbox_note set suspect = null, outage = false where relay = $1",
     header: "{HEADER}",
     part: "(select {COLUMNS} from outbox_message where {WHERE} order by seq limit $4)",
     // Not one that has ended: another name, of the same topics, may be running by now.

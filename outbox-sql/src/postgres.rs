@@ -7,7 +7,7 @@ use crate::statements::Text;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0001_initial.sql"),
     include_str!("../migrations/postgres/0002_retention_and_replay.sql"),
-    include_str!("../migrations/postgres/0004_desk.sql"),
+    include_str!("../migrations/postgres/0004_desk_and_crashes.sql"),
 ];
 
 pub(crate) const LOCK_MIGRATIONS: &str = "select pg_advisory_xact_lock(hashtextextended('outbox migrations', 0))::text";
@@ -48,7 +48,9 @@ pub(crate) const STATEMENTS: Text = Text {
         left join outbox_incarnation i on i.relay = r.relay and {VALID}",
     acquire: "with own as (update outbox_relay r set owner = $2, epoch = epoch + 1, lease = $4 * interval '1 ms', \
             expires_at = now() + $4 * interval '1 ms', \
-            topics = array(select jsonb_array_elements_text($5::text::jsonb)) \
+            topics = array(select jsonb_array_elements_text($5::text::jsonb)), \
+            crashes = crashes + (owner is not null and owner <> $2 and not outage)::int, \
+            suspect = case when owner is not null and owner <> $2 and not outage then suspect end, outage = false \
             where relay = $1 and (owner is null or owner = $2 or expires_at < now()) \
               and (epoch = 0 or $6 = 1 or exists (select from outbox_incarnation i where i.relay = r.relay and {VALID})) \
             returning relay, epoch, position, floor, snapshot, unsettled, replay), \
@@ -98,13 +100,15 @@ pub(crate) const STATEMENTS: Text = Text {
         where seq = any($4::int8[]) order by seq) u",
     settle: &["update outbox_relay r set position = $4, floor = $5, snapshot = $6::text::pg_snapshot, \
             unsettled = $7::text::int8multirange, expires_at = now() + lease, \
-            settled_at = case when $8 = 1 then now() else settled_at end \
+            settled_at = case when $8 = 1 then now() else settled_at end, \
+            crashes = case when $8 = 1 then 0 else crashes end \
         where r.relay = $1 and r.epoch = $2 and exists (select from outbox_incarnation i \
             where i.relay = $1 and i.token = $3 and {VALID}) \
         returning (extract(epoch from now()) * 1000000)::int8"],
     settle_full: &["with own as (update outbox_relay r set position = $4, floor = $5, \
             snapshot = $6::text::pg_snapshot, unsettled = $7::text::int8multirange, expires_at = now() + lease, \
-            settled_at = case when $8 = 1 then now() else settled_at end \
+            settled_at = case when $8 = 1 then now() else settled_at end, \
+            crashes = case when $8 = 1 then 0 else crashes end \
             where r.relay = $1 and r.epoch = $2 and exists (select from outbox_incarnation i \
                 where i.relay = $1 and i.token = $3 and {VALID}) \
             returning r.relay), \
@@ -125,7 +129,8 @@ pub(crate) const STATEMENTS: Text = Text {
             select own.relay, $9, timestamptz 'epoch' + $10 * interval '1 us' from own \
             where $9::int8 is not null on conflict do nothing) \
         select (extract(epoch from now()) * 1000000)::int8 from own"],
-    release: &["with own as (update outbox_relay r set owner = null, expires_at = null \
+    release: &["with own as (update outbox_relay r set owner = null, expires_at = null, suspect = null, \
+                outage = false \
             where r.relay = $1 and r.epoch = $2 and exists (select from outbox_incarnation i \
                 where i.relay = $1 and i.token = $3 and {VALID}) \
             returning r.relay), \
@@ -133,6 +138,11 @@ pub(crate) const STATEMENTS: Text = Text {
             select own.relay, $4, timestamptz 'epoch' + $5 * interval '1 us' from own \
             where $4::int8 is not null on conflict do nothing) \
         select 1::int8 from own"],
+    crashes: "select crashes::int8, suspect from outbox_relay r where relay = $1 and epoch = $2 \
+        and exists (select from outbox_incarnation i where i.relay = $1 and i.token = $3 and {VALID})",
+    note: "update outbox_relay r set suspect = $4::int8, outage = $5::int8 = 1 where relay = $1 and epoch = $2 \
+        and exists (select from outbox_incarnation i where i.relay = $1 and i.token = $3 and {VALID}) \
+        returning 1::int8",
     status: "select relay, (owner is not null and expires_at > now())::int::int8, epoch, position, \
             (select case when s.is_called then s.last_value else 0 end from outbox_message_seq_seq s), \
             (select count(*) from outbox_parked p where p.relay = r.relay), \

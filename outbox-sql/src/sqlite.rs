@@ -6,7 +6,7 @@ use crate::statements::Text;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0001_initial.sql"),
     include_str!("../migrations/sqlite/0002_retention_and_replay.sql"),
-    include_str!("../migrations/sqlite/0004_desk.sql"),
+    include_str!("../migrations/sqlite/0004_desk_and_crashes.sql"),
 ];
 
 const NOW: &str = "cast(unixepoch('subsec') * 1000000 as integer)";
@@ -36,7 +36,9 @@ pub(crate) const STATEMENTS: Text = Text {
     sequence: "select coalesce((select s.seq from sqlite_sequence s where s.name = replace('outbox_message', '\"', '')), \
             0), r.position, null, null from (select 1) left join outbox_relay r on r.relay = $1",
     acquire: "update outbox_relay set owner = $2, epoch = epoch + 1, token = $3, lease = $4, topics = $5, \
-            expires_at = {NOW} + $4 * 1000 \
+            expires_at = {NOW} + $4 * 1000, \
+            crashes = crashes + (owner is not null and owner <> $2 and not outage), \
+            suspect = case when owner is not null and owner <> $2 and not outage then suspect end, outage = 0 \
         where relay = $1 and (owner is null or owner = $2 or expires_at < {NOW}) \
         returning epoch, position, floor, null, unsettled, replay",
     standing: "select max(0, coalesce(expires_at, 0) - {NOW}) / 1000, epoch, 1, lease, '' \
@@ -57,11 +59,13 @@ pub(crate) const STATEMENTS: Text = Text {
     read: "{HEADER} union all select * from (select {COLUMNS} from outbox_message \
         where seq in (select value from json_each($4)) order by seq)",
     settle: &["update outbox_relay set position = $4, floor = $5, unsettled = $7, expires_at = {NOW} + lease * 1000, \
-            settled_at = case when $8 = 1 then {NOW} else settled_at end \
+            settled_at = case when $8 = 1 then {NOW} else settled_at end, \
+            crashes = case when $8 = 1 then 0 else crashes end \
         where {OWN} returning {NOW}"],
     settle_full: &[
         "update outbox_relay set position = $4, floor = $5, unsettled = $7, expires_at = {NOW} + lease * 1000, \
-            settled_at = case when $8 = 1 then {NOW} else settled_at end \
+            settled_at = case when $8 = 1 then {NOW} else settled_at end, \
+            crashes = case when $8 = 1 then 0 else crashes end \
         where {OWN} returning {NOW}",
         "insert into outbox_dead_letter (relay, seq, id, topic, key, event_type, payload, content_type, headers, \
             created_at, reason, attempts, history) \
@@ -79,9 +83,11 @@ pub(crate) const STATEMENTS: Text = Text {
         "insert into outbox_progress (relay, position, at) select $1, $9, $10 where $9 is not null on conflict do nothing",
     ],
     release: &[
-        "update outbox_relay set owner = null, expires_at = null where {OWN} returning 1",
+        "update outbox_relay set owner = null, expires_at = null, suspect = null, outage = 0 where {OWN} returning 1",
         "insert into outbox_progress (relay, position, at) select $1, $4, $5 where $4 is not null on conflict do nothing",
     ],
+    crashes: "select crashes, suspect from outbox_relay where {OWN}",
+    note: "update outbox_relay set suspect = $4, outage = $5 where {OWN} returning 1",
     status: "select relay, owner is not null and expires_at > {NOW}, epoch, position, \
             coalesce((select s.seq from sqlite_sequence s where s.name = replace('outbox_message', '\"', '')), 0), \
             (select count(*) from outbox_parked p where p.relay = r.relay), \

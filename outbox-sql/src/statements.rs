@@ -43,6 +43,10 @@ pub(crate) struct Statements<S, L> {
     pub(crate) settle_full: L,
     /// `$1` relay, `$2` epoch, `$3` token, `$4` position and `$5` time of a progress row.
     pub(crate) release: L,
+    /// `$1` relay, `$2` epoch, `$3` token. Gives crashes, suspect.
+    pub(crate) crashes: S,
+    /// And `$4` suspect, `$5` 1: an outage.
+    pub(crate) note: S,
     /// `$1` bound of what is counted.
     pub(crate) status: S,
     /// `$1` relay.
@@ -84,6 +88,8 @@ impl Sql {
             settle: list(text.settle),
             settle_full: list(text.settle_full),
             release: list(text.release),
+            crashes: fill(text.crashes),
+            note: fill(text.note),
             status: fill(text.status),
             reset: list(text.reset),
         }

@@ -152,7 +152,7 @@ pub(super) async fn waiting<H: StoreHarness>(h: H) -> Outcome {
     wanted.sort_unstable();
     ensure!(listed == wanted, "{listed:?} are listed as waiting of {wanted:?}");
     let page = desk.waiting(RELAY, all.first(), 1).await?;
-    ensure!(page.len() == 1 && page[0] == all[1], "{page:?} comes behind {:?}", all[0]);
+    ensure!(page.len() == 1 && page[0].id == all[1].id, "{page:?} comes behind {:?}", all[0]);
     let retried = desk.retry(RELAY, Some("b_")).await?;
     ensure!(retried == 1, "{retried} were given their attempts anew of one");
     let now = desk.waiting(RELAY, None, MANY).await?;

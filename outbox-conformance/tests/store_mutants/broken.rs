@@ -8,8 +8,8 @@ use outbox_conformance::store::StoreHarness;
 use outbox_core::admin::{Admin, Orders};
 use outbox_core::memory::MemoryStore;
 use outbox_core::{
-    AcquireRequest, Acquired, Batch, FetchLimits, Lease, Limits, Message, Settlement, Store, StoreCapabilities,
-    StoreError, Wakeups, async_trait,
+    AcquireRequest, Acquired, Batch, Crashes, FetchLimits, Lease, Limits, Message, Note, Settlement, Store,
+    StoreCapabilities, StoreError, Wakeups, async_trait,
 };
 
 /// A transaction: what it enqueued.
@@ -96,6 +96,10 @@ pub(crate) trait Defect: std::fmt::Debug + Send + Sync + 'static {
         inner.wakeups()
     }
 
+    async fn crashes(&self, inner: &MemoryStore, lease: &Lease) -> Result<Crashes, StoreError> {
+        inner.crashes(lease).await
+    }
+
     async fn orders(&self, inner: &MemoryStore, relay: &str) -> Result<Orders, StoreError> {
         inner.orders(relay).await
     }
@@ -153,6 +157,14 @@ impl Store for Broken {
 
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         self.defect.wakeups(&self.inner)
+    }
+
+    async fn crashes(&self, lease: &Lease) -> Result<Crashes, StoreError> {
+        self.defect.crashes(&self.inner, lease).await
+    }
+
+    async fn note(&self, lease: &Lease, note: Note) -> Result<(), StoreError> {
+        self.inner.note(lease, note).await
     }
 
     async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {

@@ -4,6 +4,7 @@ mod broken;
 mod desks;
 mod handing;
 mod leasing;
+mod notes;
 mod others;
 mod rare;
 mod registry;

@@ -10,6 +10,7 @@ use crate::handing::{
 use crate::leasing::{
     BookKeeper, Books, ConstantEpoch, LooksThenTakes, NeverReleases, ReleasesAll, Stale, TellsWholeLease, Unfenced,
 };
+use crate::notes::Notes;
 use crate::others::{Blocks, Busy, Change, Changes, FindsBySignal, Milliseconds, Shares, Sharing, Signalled, Signals};
 use crate::rare::{Deletes, Retention, Sequence};
 use crate::settling::{
@@ -100,6 +101,8 @@ mutants! {
     "settle-blocked" "CALL-1" "a settlement during a fetch fails" Blocks::new(Busy::Settling);
     "acquire-blocked" "CALL-2" "after a fetch that was dropped, the name cannot be acquired" Blocks::new(Busy::Acquiring);
     "undeclared-replay" "CAPABILITY-1" "the store can replay and does not say so" Shares::new(Sharing::NotDeclared);
+    "counts-twice" "CRASH-1" "each crash counts twice" Notes::CountsTwice;
+    "forgets-suspect" "CRASH-2" "what was noted is not told" Notes::ForgetsSuspect;
     "lists-all-keys" "ADMIN-1" "a filter of dead letters ignores the key" Desk::ListsAllKeys;
     "loses-replayed" "ADMIN-2" "a dead letter that is replayed is deleted" Desk::LosesReplayed;
     "replays-at-once" "ADMIN-3" "the pace of a replay is ignored" Desk::ReplaysAtOnce;

@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 use super::desk::{Desk, dead_message};
 use crate::admin::{Admin, DeadMessage, Orders};
 use crate::{
-    AcquireRequest, Acquired, Batch, BatchBuilder, FetchLimits, IntoMessage, InvalidMessage, Lease, Limits, Message,
-    ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError, StoreErrorKind, TopicFilter,
-    Wakeups, clock,
+    AcquireRequest, Acquired, Batch, BatchBuilder, Crashes, FetchLimits, IntoMessage, InvalidMessage, Lease, Limits,
+    Message, Note, ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError,
+    StoreErrorKind, TopicFilter, Wakeups, clock,
 };
 
 /// A store without a database, for tests. Cheap to clone: all clones share the messages.
@@ -51,6 +51,8 @@ pub(super) struct Cursor {
     pub(super) parked: BTreeMap<i64, (ParkedMessage, Instant)>,
     pub(super) dead: BTreeMap<i64, DeadMessage>,
     pub(super) orders: Orders,
+    crashes: u32,
+    note: Note,
 }
 
 /// Messages that exist when it is committed. Dropping it rolls back.
@@ -147,6 +149,9 @@ impl Store for MemoryStore {
         {
             return Ok(Acquired::Held(at - now));
         }
+        let crashed = cursor.owner.is_some_and(|owner| owner != request.owner);
+        cursor.crashes += u32::from(crashed && !cursor.note.outage);
+        cursor.note = Note { suspect: cursor.note.suspect.filter(|_| crashed && !cursor.note.outage), outage: false };
         if cursor.epoch == 0 && request.start == StartAt::Now {
             cursor.position = last;
         }
@@ -203,6 +208,9 @@ impl Store for MemoryStore {
         state.own(lease, "settle")?;
         let Some(cursor) = state.relays.get_mut(&lease.relay) else { return Ok(()) };
         cursor.expires = Some(now + cursor.lease);
+        if !settlement.is_empty() {
+            cursor.crashes = 0;
+        }
         cursor.unsettled.remove_all(&settlement.delivered);
         for p in &settlement.parked {
             cursor.unsettled.remove_range(p.seq, p.seq);
@@ -226,7 +234,18 @@ impl Store for MemoryStore {
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
         let mut state = self.lock();
         let cursor = state.own(lease, "release")?;
-        (cursor.owner, cursor.expires) = (None, None);
+        (cursor.owner, cursor.expires, cursor.note) = (None, None, Note::default());
+        Ok(())
+    }
+
+    async fn crashes(&self, lease: &Lease) -> Result<Crashes, StoreError> {
+        let mut state = self.lock();
+        let cursor = state.own(lease, "crashes")?;
+        Ok(Crashes { count: cursor.crashes, suspect: cursor.note.suspect })
+    }
+
+    async fn note(&self, lease: &Lease, note: Note) -> Result<(), StoreError> {
+        self.lock().own(lease, "note")?.note = note;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod destination;
 mod dispatch;
+mod isolation;
 mod outcome;
 mod rules;
 
@@ -14,7 +15,8 @@ use super::parking::Parking;
 use super::plan::{Plan, Size};
 use super::policy::{Policy, Random};
 use crate::batch::hash;
-use crate::{Batch, KeyOrder, Limits, ParkedMessage, Settlement, Slot, TransportCapabilities};
+use crate::{Batch, KeyOrder, Limits, Note, ParkedMessage, Settlement, Slot, TransportCapabilities};
+use isolation::{Isolation, Notes};
 
 /// What the shell is to do now; each ends in one event.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) enum Action {
     Publish { id: u64, batch: Batch, alone: bool },
     /// Ends in [`Machine::settled`].
     Settle(Settlement),
+    /// Ends in [`Machine::noted`].
+    Note(Note),
 }
 
 /// How far a session goes.
@@ -84,6 +88,10 @@ pub(crate) struct Machine {
     fetched_once: bool,
     drained: bool,
     draining: bool,
+    notes: Notes,
+    isolation: Option<Isolation>,
+    /// As the policy has it, where nothing is isolated.
+    publishes: usize,
     /// Why the transport went away, as it said first.
     pub(crate) outage: Option<String>,
     pub(crate) counts: Counts,
@@ -167,6 +175,9 @@ impl Machine {
             drained: false,
             draining: false,
             outage: None,
+            notes: Notes::default(),
+            isolation: None,
+            publishes: policy.publishes,
             counts: Counts::default(),
             parking,
             parked_before,
@@ -187,6 +198,7 @@ impl Machine {
 
     pub(crate) fn is_finished(&self) -> bool {
         let quiet = self.flights.is_empty() && !self.fetching && !self.reading && self.plan.is_settled();
+        let quiet = quiet && !self.is_noting();
         let empty = self.ready.is_empty() && self.stalled.is_empty() && self.window == Size::default();
         quiet
             && (self.draining
@@ -244,6 +256,9 @@ impl Machine {
     pub(crate) fn next(&mut self, now: Instant) -> Option<Action> {
         if self.plan.due(self.hurry()).is_some_and(|at| at <= now) {
             return Some(Action::Settle(self.plan.send(now)));
+        }
+        if let Some(action) = self.next_note() {
+            return Some(action);
         }
         if let Some(action) = self.next_publish(now) {
             return Some(action);

@@ -16,6 +16,12 @@ pub enum RelayEvent {
     Standby,
     /// The relay was paused at the desk.
     Paused,
+    /// Processes of this name ended again and again without progress, so that one message at a time is handed over until
+    /// the one at fault is found.
+    Isolating {
+        /// Processes that ended since something was settled.
+        crashes: u32,
+    },
     /// The lease ended, by an error of the store; the relay acquires anew.
     Lost {
         /// The error with its causes.

@@ -28,6 +28,7 @@ enum Done {
     Read(Vec<i64>, Result<Batch, StoreError>),
     Published(u64, Outcomes),
     Settled(Result<(), StoreError>),
+    Noted(Result<(), StoreError>),
     Looked(Result<Orders, StoreError>),
 }
 
@@ -145,6 +146,7 @@ impl Session<'_> {
                 let deadline = self.shared.policy.publish_deadline;
                 publish(self.shared.transport.clone(), id, batch, alone, deadline).boxed()
             }
+            Action::Note(note) => async move { Done::Noted(store.note(&lease, note).await) }.boxed(),
             Action::Settle(settlement) => async move { Done::Settled(store.settle(&lease, &settlement).await) }.boxed(),
         }
     }
@@ -166,6 +168,12 @@ impl Session<'_> {
             Done::Settled(result) => {
                 result?;
                 self.machine.settled(now);
+            }
+            Done::Noted(result) => {
+                result?;
+                if let Some(action) = self.machine.noted(now) {
+                    self.launch(action, running);
+                }
             }
             // A database that is away shows elsewhere.
             Done::Looked(_) => self.look_at = Some(now + LOOK),

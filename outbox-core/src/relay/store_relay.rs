@@ -49,6 +49,10 @@ impl Inner {
             RelayEvent::Blocked { error, .. } => {
                 tracing::warn!(relay = self.request.relay, error, "a message has no attempt left; its key waits");
             }
+            RelayEvent::Isolating { crashes } => {
+                let text = "processes ended without progress; one message at a time is handed over";
+                tracing::warn!(relay = self.request.relay, crashes, "{text}");
+            }
             RelayEvent::DestinationHeld { topic, error } => {
                 tracing::warn!(relay = self.request.relay, topic, error, "the topic is missing; its messages wait");
             }
@@ -119,7 +123,7 @@ impl StoreRelay {
         shared.tell(&RelayEvent::Acquired { epoch: lease.epoch });
         let seed = (shared.request.owner >> 64) as u64 ^ lease.epoch.cast_unsigned();
         let capabilities = shared.transport.capabilities();
-        let machine = Machine::new(
+        let mut machine = Machine::new(
             shared.policy.clone(),
             &capabilities,
             mode,
@@ -129,6 +133,13 @@ impl StoreRelay {
             asked,
             clock::now(),
         );
+        match shared.store.crashes(&lease).await {
+            Ok(crashes) => machine.isolate(crashes),
+            Err(e) => {
+                shared.handle.update(|s| s.active = false);
+                return Err(e);
+            }
+        }
         let (revision, look_at) = (orders.revision, Some(clock::now() + LOOK));
         let session = Session { shared, lease, machine, wakeups: shared.store.wakeups(), revision, look_at };
         let ended = session.run(stop).await;

@@ -8,7 +8,7 @@ use super::{QueueStore, Reader, Session, unexpected};
 use crate::migrate::check;
 use crate::store::acquire::{new_token, parked};
 use crate::store::{PATIENCE, lock};
-use crate::{Connection, Value};
+use crate::{Connection, Value, literals};
 
 impl QueueStore {
     pub(super) async fn try_acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
@@ -89,6 +89,7 @@ impl QueueStore {
         let lease_ms = i64::try_from(request.lease.as_millis()).unwrap_or(i64::MAX / 2_000);
         let topics = serde_json::json!(request.topics.patterns()).to_string();
         let params = [relay.into(), Value::Uuid(request.owner), Value::Uuid(token), lease_ms.into(), topics.into()];
+        conn.script(&literals(&self.queue.count_crash, &params[..2])).await?;
         conn.query(&self.queue.take, &params).await?;
         Ok(Some((Lease { relay: relay.to_owned(), epoch, token }, position)))
     }

@@ -4,6 +4,7 @@
 mod acquire;
 mod fetch;
 mod keep;
+mod note;
 mod seen;
 mod settle;
 
@@ -16,8 +17,8 @@ pub(crate) use keep::changed;
 pub use keep::retain_delivered;
 use outbox_core::admin::{Admin, Orders};
 use outbox_core::{
-    AcquireRequest, Acquired, Batch, FetchLimits, Lease, Settlement, Store, StoreCapabilities, StoreError,
-    StoreErrorKind, TopicFilter, Wakeups, async_trait,
+    AcquireRequest, Acquired, Batch, Crashes, FetchLimits, Lease, Note, Settlement, Store, StoreCapabilities,
+    StoreError, StoreErrorKind, TopicFilter, Wakeups, async_trait,
 };
 use seen::Seen;
 
@@ -136,6 +137,16 @@ impl Store for QueueStore {
 
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         Some(self.signal.listen())
+    }
+
+    async fn crashes(&self, lease: &Lease) -> Result<Crashes, StoreError> {
+        let session = self.session(lease, "crashes")?;
+        bounded("crashes", session.patience, self.crashes_before(&session)).await
+    }
+
+    async fn note(&self, lease: &Lease, note: Note) -> Result<(), StoreError> {
+        let session = self.session(lease, "note")?;
+        bounded("note", session.patience, self.write_note(&session, note)).await
     }
 
     async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {

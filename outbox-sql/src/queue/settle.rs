@@ -37,7 +37,7 @@ impl QueueStore {
     }
 
     /// `false`: the lease is not ours, and nothing was changed.
-    async fn in_transaction(
+    pub(super) async fn in_transaction(
         &self,
         conn: &mut dyn Connection,
         session: &Session,
@@ -99,6 +99,9 @@ impl QueueStore {
         each(&queue.delete, "{AMONG}", &gone);
         let parked: Vec<i64> = settlement.parked.iter().map(|p| p.seq).collect();
         each(&queue.delete, "{AMONG}", &chunks(&parked, listed));
+        if !settlement.is_empty() {
+            all.push(literals(&queue.progress, &relay));
+        }
         let mut params = session.own();
         params.extend([lock(&session.seen).position().into(), i64::from(!settlement.is_empty()).into()]);
         all.push(literals(&queue.renew, &params));
@@ -112,6 +115,9 @@ impl QueueStore {
         conn.script(&self.sql.begin).await?;
         let ours = !conn.query(own, &session.own()).await?.is_empty();
         conn.query(release, &session.own()).await?;
+        if ours {
+            conn.script(&literals(&self.queue.given_up, &session.own()[..1])).await?;
+        }
         conn.script("commit").await?;
         if ours { Ok(()) } else { Err(StoreError::new(StoreErrorKind::LeaseLost, "release")) }
     }

@@ -127,6 +127,7 @@ const MYSQL: Text = Text {
         select id, topic, `key`, event_type, payload, content_type, headers, created_at \
         from outbox_parked where relay = $1 order by seq",
         "delete from outbox_parked where relay = $1",
+        "delete from outbox_note where relay = $1",
         "delete from outbox_control where relay = $1",
         "delete from outbox_paused_key where relay = $1",
         "delete from outbox_relay where relay = $1",

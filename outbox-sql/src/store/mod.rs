@@ -2,6 +2,7 @@
 
 pub(crate) mod acquire;
 mod fetch;
+mod note;
 mod progress;
 mod session;
 pub(crate) mod settle;
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use outbox_core::admin::{Admin, Orders};
 use outbox_core::{
-    AcquireRequest, Acquired, Batch, FetchLimits, Lease, Settlement, Store, StoreCapabilities, StoreError,
-    StoreErrorKind, Wakeups, async_trait,
+    AcquireRequest, Acquired, Batch, Crashes, FetchLimits, Lease, Note, Settlement, Store, StoreCapabilities,
+    StoreError, StoreErrorKind, Wakeups, async_trait,
 };
 use session::Session;
 use tokio::time::timeout;
@@ -123,6 +124,16 @@ impl Store for SqlStore {
 
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         Some(self.signal.listen())
+    }
+
+    async fn crashes(&self, lease: &Lease) -> Result<Crashes, StoreError> {
+        let session = self.session(lease, "crashes")?;
+        bounded("crashes", session.patience, self.crashes_before(&session)).await
+    }
+
+    async fn note(&self, lease: &Lease, note: Note) -> Result<(), StoreError> {
+        let session = self.session(lease, "note")?;
+        bounded("note", session.patience, self.write_note(&session, note)).await
     }
 
     async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {

@@ -80,7 +80,7 @@ impl Machine {
 
     /// Publishes in order, no later than the lease allows, one at a time while an outage is probed.
     pub(super) fn next_publish(&mut self, now: Instant) -> Option<Action> {
-        if !self.may_publish(now) {
+        if !self.may_publish(now) || self.is_confined() {
             return None;
         }
         if let Some(at) = self.breaker.probe_at() {
@@ -94,6 +94,7 @@ impl Machine {
         }
         while let Some(batch) = self.ready.pop_front() {
             let batch = self.still_free(batch, now);
+            let batch = self.first_alone(batch);
             if !batch.is_empty() {
                 return Some(self.launch(batch, false, false));
             }
@@ -102,7 +103,7 @@ impl Machine {
     }
 
     /// What is handed to a transport now has ended when the lease ends.
-    fn may_publish(&self, now: Instant) -> bool {
+    pub(super) fn may_publish(&self, now: Instant) -> bool {
         !self.draining && now + self.policy.publish_deadline < self.plan.lease_until
     }
 
@@ -110,12 +111,13 @@ impl Machine {
     /// be the reason to wait.
     fn still_free(&mut self, batch: Batch, now: Instant) -> Batch {
         let keyed = self.order == KeyOrder::Gapless && !self.keys.is_empty();
-        if !keyed && self.parking.destinations.is_empty() && !self.policy.rules.expire() {
+        let guilty = self.isolation.is_some();
+        if !keyed && self.parking.destinations.is_empty() && !self.policy.rules.expire() && !guilty {
             return batch;
         }
         let parked = |m: &MessageRef<'_>| keyed && m.key_hash().is_some_and(|hash| self.keys.contains_key(&hash));
         let waits = |m: MessageRef<'_>| parked(&m) || self.hold_of(&m).is_some() || self.too_old(&m, now).is_some();
-        if !batch.iter().any(waits) {
+        if !guilty && !batch.iter().any(waits) {
             return batch;
         }
         let mut free = Vec::with_capacity(batch.len());
@@ -141,7 +143,8 @@ impl Machine {
         self.next_flight += 1;
         self.flights.insert(id, Flight { batch: batch.clone(), parked, probe });
         let alone = parked || self.order == KeyOrder::OneInFlight;
-        Action::Publish { id, batch, alone }
+        let first = batch.get(0).seq();
+        self.confined(first, Action::Publish { id, batch, alone })
     }
 
     /// One message, of another key each time.
@@ -179,7 +182,8 @@ impl Machine {
 
     /// Parked messages whose time has come are read again: to be tried, or to be given up.
     pub(super) fn next_retry(&mut self, now: Instant) -> Option<Action> {
-        if !self.may_publish(now) || !self.breaker.is_closed() || self.parked_before.is_some() {
+        let busy = self.is_confined() || self.isolation.is_some() && !self.ready.is_empty();
+        if !self.may_publish(now) || !self.breaker.is_closed() || self.parked_before.is_some() || busy {
             return None;
         }
         if self.reading || self.flights.len() >= self.policy.publishes {
@@ -187,17 +191,20 @@ impl Machine {
         }
         // Nothing is ready here.
         self.parking.handed_over(self.next_flight);
-        let run = if self.order == KeyOrder::Gapless { 64 } else { 1 };
+        let alone = self.isolation.is_some();
+        let run = if self.order == KeyOrder::Gapless && !alone { 64 } else { 1 };
+        let most = if alone { 1 } else { self.policy.batch };
         let oldest = self.flights.keys().next().copied().unwrap_or(u64::MAX);
         let keys = &self.keys;
         let held = |lane| is_held(keys, lane);
-        let mut seqs = self.parking.take_probes(now, self.policy.batch, oldest, held);
+        let mut seqs = self.parking.take_probes(now, most, oldest, held);
         self.reading_probes = !seqs.is_empty();
         if seqs.is_empty() {
-            seqs = self.parking.take_due(now, run, self.policy.batch, oldest, held);
+            seqs = self.parking.take_due(now, run, most, oldest, held);
         }
-        self.reading = !seqs.is_empty();
-        self.reading.then_some(Action::Read(seqs))
+        let first = *seqs.first()?;
+        self.reading = true;
+        Some(self.confined(first, Action::Read(seqs)))
     }
 
     /// Parked messages as the store has them; one that is gone is forgotten.

@@ -55,8 +55,12 @@ impl Machine {
         (age > most).then(|| format!("expired: {} s old, and its time to live is {most:?}", age.as_secs()))
     }
 
-    /// Gives up a message of the log that is too old. Says whether it was.
+    /// Gives up a message of the log that is too old, or that ended the last process. Says whether it was.
     pub(super) fn expire(&mut self, m: &MessageRef<'_>, now: Instant) -> bool {
+        if let Some(reason) = self.is_guilty(m.seq()) {
+            self.bury(m, reason, 1);
+            return true;
+        }
         let Some(error) = self.too_old(m, now) else { return false };
         if self.maybe_sent.remove(&m.seq()) {
             let (rule, wait) = (self.policy.rules.of(m.event_type()), self.policy.publish_deadline);
@@ -84,6 +88,10 @@ impl Machine {
         let rule = self.policy.rules.of(m.event_type());
         self.parking.set_rule(m.seq(), rule);
         let Some(mut parked) = self.parking.get(m.seq()).cloned() else { return true };
+        if let Some(reason) = self.is_guilty(m.seq()) {
+            self.parking.set_failure(m.seq(), reason, parked.attempts + 1);
+            parked.fate = Fate::Bury;
+        }
         if parked.fate == Fate::Bury {
             self.bury_parked(m);
             return true;

@@ -11,3 +11,8 @@ create table outbox_paused_key (
     paused_at integer not null default (cast(unixepoch('subsec') * 1000000 as integer)),
     primary key (relay, key)
 ) without rowid;
+
+-- What the next holder has to know where this one ends without giving its lease up.
+alter table outbox_relay add column crashes integer not null default 0;
+alter table outbox_relay add column suspect integer;
+alter table outbox_relay add column outage integer not null default 0;
