@@ -1,5 +1,6 @@
 //! A store and a transport in memory, for tests.
 
+mod scheduled;
 mod store;
 mod transport;
 

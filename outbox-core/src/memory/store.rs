@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use super::scheduled::Scheduled;
 use crate::{
     AcquireRequest, Acquired, Batch, BatchBuilder, FetchLimits, IntoMessage, InvalidMessage, Lease, Limits, Message,
     ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError, StoreErrorKind, TopicFilter,
@@ -32,6 +33,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     log: BTreeMap<i64, (Message, i64)>,
+    scheduled: Scheduled,
     last: i64,
     relays: BTreeMap<String, Cursor>,
 }
@@ -74,9 +76,9 @@ impl MemoryTransaction {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64);
         let mut state = self.store.lock();
         for message in self.messages {
-            state.last += 1;
-            let seq = state.last;
-            state.log.insert(seq, (message, now));
+            if let Some(message) = state.scheduled.keep(message, now) {
+                state.append((message, now));
+            }
         }
         drop(state);
         self.store.committed.notify_waiters();
@@ -105,6 +107,11 @@ impl MemoryStore {
 }
 
 impl State {
+    fn append(&mut self, entry: (Message, i64)) {
+        self.last += 1;
+        self.log.insert(self.last, entry);
+    }
+
     fn own(&mut self, lease: &Lease, operation: &'static str) -> Result<&mut Cursor, StoreError> {
         let valid = |c: &&mut Cursor| c.epoch == lease.epoch && c.expires.is_some_and(|at| at > clock::now());
         self.relays
@@ -163,6 +170,9 @@ impl Store for MemoryStore {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.own(lease, "fetch")?;
+        for entry in state.scheduled.due() {
+            state.append(entry);
+        }
         let Some(cursor) = state.relays.get_mut(&lease.relay) else { return Ok(Batch::default()) };
         let mut batch = BatchBuilder::new();
         for (seq, entry) in state.log.range(cursor.read + 1..) {

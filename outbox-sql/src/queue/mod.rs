@@ -23,7 +23,7 @@ use seen::Seen;
 use crate::mysql::{PARTS, QUEUE, QueueStatements};
 use crate::statements::{Sql, fill};
 use crate::store::{bounded, lock};
-use crate::{Connection, Driver, Names, Signal, Value};
+use crate::{Connection, Driver, Names, Signal, Value, schedule};
 
 /// Messages in MySQL or MariaDB, read over connections of its own.
 ///
@@ -35,6 +35,7 @@ pub struct QueueStore {
     sql: Sql,
     queue: QueueStatements<String>,
     signal: Signal,
+    mover: Arc<schedule::Mover>,
     keep: Option<Duration>,
     /// What is remembered under each lease.
     sessions: Mutex<HashMap<String, Arc<Session>>>,
@@ -55,6 +56,8 @@ struct Session {
     settling: tokio::sync::Mutex<Option<Box<dyn Connection>>>,
     /// When old messages were deleted last, `None` where there are more of them; and behind which number.
     pruned: Mutex<(Option<Instant>, i64)>,
+    /// It ends with the session.
+    _mover: schedule::Task,
 }
 
 struct Reader {
@@ -71,6 +74,7 @@ impl QueueStore {
         Self {
             sql: Sql::new(dialect, names),
             queue: QUEUE.map(|sql| fill(sql, PARTS, dialect, names)),
+            mover: schedule::Mover::new(dialect, names, signal).into(),
             driver: Arc::new(driver),
             signal: signal.clone(),
             keep: None,
