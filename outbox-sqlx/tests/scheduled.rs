@@ -167,11 +167,8 @@ async fn a_relay_that_runs_once_delivers_what_is_due<S: Shop>() {
 async fn two_handles_move_each_message_once<S: Shop>() {
     let shop = S::open().await;
     let stores = [shop.store(), shop.store(), shop.store()];
-    let leases = [
-        shop.lease(&stores[0], "a").await,
-        shop.lease(&stores[1], "b").await,
-        shop.lease(&stores[2], "c").await,
-    ];
+    let leases =
+        [shop.lease(&stores[0], "a").await, shop.lease(&stores[1], "b").await, shop.lease(&stores[2], "c").await];
     // Written while three movers run, and due at once.
     for part in 0..5 {
         let due = |n: usize| at(&(part * 700 + n).to_string(), SystemTime::now() - HOUR);

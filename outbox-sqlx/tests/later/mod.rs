@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_core::memory::MemoryTransport;
-use outbox_core::{
-    AcquireRequest, Acquired, Lease, Message, MessageId, Store, StoreError, StoreRelay, TopicFilter,
-};
+use outbox_core::{AcquireRequest, Acquired, Lease, Message, MessageId, Store, StoreError, StoreRelay, TopicFilter};
 use outbox_sql::Driver;
 use outbox_sqlx::{Mysql, Postgres, Sqlite};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -242,7 +240,13 @@ macro_rules! shop {
 }
 
 shop!(
-    OnPostgres, sqlx::Postgres, SqlStore, "begin", "id::text", "now()", true,
+    OnPostgres,
+    sqlx::Postgres,
+    SqlStore,
+    "begin",
+    "id::text",
+    "now()",
+    true,
     async {
         let url = testkit::Postgres::shared().await.database().await;
         Self(Postgres::new(), PgPool::connect(&url).await.expect("a database"))
@@ -250,7 +254,13 @@ shop!(
     |shop, changed| Self(changed, shop.1.clone())
 );
 shop!(
-    OnMysql, sqlx::MySql, QueueStore, "start transaction", "lower(hex(id))", "utc_timestamp(6)", true,
+    OnMysql,
+    sqlx::MySql,
+    QueueStore,
+    "start transaction",
+    "lower(hex(id))",
+    "utc_timestamp(6)",
+    true,
     async {
         let url = testkit::Mysql::mysql().await.database().await;
         Self(Mysql::new(), MySqlPool::connect(&url).await.expect("a database"))
@@ -258,7 +268,13 @@ shop!(
     |shop, changed| Self(changed, shop.1.clone())
 );
 shop!(
-    OnMariadb, sqlx::MySql, QueueStore, "start transaction", "lower(hex(id))", "utc_timestamp(6)", true,
+    OnMariadb,
+    sqlx::MySql,
+    QueueStore,
+    "start transaction",
+    "lower(hex(id))",
+    "utc_timestamp(6)",
+    true,
     async {
         let url = testkit::Mysql::mariadb().await.database().await;
         Self(Mysql::new(), MySqlPool::connect(&url).await.expect("a database"))
@@ -266,8 +282,13 @@ shop!(
     |shop, changed| Self(changed, shop.1.clone())
 );
 shop!(
-    OnSqlite, sqlx::Sqlite, SqlStore, "begin immediate", "lower(hex(id))",
-    "cast(unixepoch('subsec') * 1000000 as integer)", false,
+    OnSqlite,
+    sqlx::Sqlite,
+    SqlStore,
+    "begin immediate",
+    "lower(hex(id))",
+    "cast(unixepoch('subsec') * 1000000 as integer)",
+    false,
     async {
         let path = std::env::temp_dir().join(format!("outbox-test-{}.db", uuid::Uuid::now_v7()));
         let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).busy_timeout(SOON);
