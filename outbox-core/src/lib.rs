@@ -34,7 +34,7 @@ pub mod wire;
 pub use batch::{Batch, BatchBuilder, MessageRef, Row, Slot};
 pub use error::{BoxError, InvalidMessage, StoreError, StoreErrorKind};
 pub use limits::Limits;
-pub use message::{Event, IntoMessage, Message, MessageId};
+pub use message::{Due, Event, IntoMessage, Message, MessageId};
 pub use relay::{
     Observer, OnExhausted, OnFailure, Relay, RelayBuilder, RelayConfigError, RelayError, RelayEvent, RelayGroup,
     RelayHandle, RelayStats, RetryPolicy, Shutdown, StoreRelay,

@@ -1,6 +1,9 @@
 //! What a message may be, as plain data: checked at enqueue, and again by the relay before a transport sees it.
 
-use crate::{InvalidMessage, Message, MessageRef};
+use crate::{Due, InvalidMessage, Message, MessageRef};
+
+/// Bytes of a deduplication key: no transport sees it, so only the stores bound it.
+const DEDUP_KEY: usize = 255;
 
 /// Upper bounds in bytes (of UTF-8, for text), except where a field says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,10 @@ impl Limits {
     /// # Errors
     /// The first part that is out of bounds, with what to do.
     pub fn check(&self, m: &Message) -> Result<(), InvalidMessage> {
+        if let Some(key) = &m.dedup_key {
+            name("deduplication key", key, DEDUP_KEY)?;
+        }
+        m.due.map_or(Ok(()), Due::check)?;
         let headers = m.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         self.check_parts(&m.topic, m.key.as_deref(), &m.event_type, m.content_type.as_deref(), m.payload.len(), headers)
     }
@@ -156,6 +163,13 @@ mod tests {
         assert!(error(Message::new("t", "e".repeat(256))).contains("event type"));
         assert!(error(Message::new("t", "e").key("")).contains("key is empty"));
         assert!(error(Message::new("t", "e").key("k".repeat(1025))).contains("key"));
+        assert!(error(Message::new("t", "e").dedup_key("")).contains("deduplication key is empty"));
+        assert!(error(Message::new("t", "e").dedup_key("ü".repeat(128))).contains("256 bytes, the limit is 255"));
+        let years = |n: u64| std::time::Duration::from_secs(n * 365 * 24 * 3_600);
+        assert!(Limits::KAFKA.check(&Message::new("t", "e").deliver_after(years(100)).dedup_key("k")).is_ok());
+        assert!(error(Message::new("t", "e").deliver_after(years(101))).contains("100 years from now"));
+        let late = std::time::UNIX_EPOCH + years(8_100);
+        assert!(error(Message::new("t", "e").deliver_at(late)).contains("the end of 9999"));
         for bad in ["a\rb", "a\nb", "a\0b"] {
             assert!(error(Message::new("t", "e").header(bad, "v")).contains("header name"));
             assert!(error(Message::new("t", "e").header("n", bad)).contains("value of header"));

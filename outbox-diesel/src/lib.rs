@@ -111,13 +111,13 @@ mod postgres;
 mod sqlite;
 
 #[cfg(feature = "async-mysql")]
-pub use async_mysql::AsyncMysql;
+pub use async_mysql::{AsyncMysql, AsyncMysqlInbox};
 #[cfg(feature = "async-postgres")]
-pub use async_postgres::AsyncPostgres;
+pub use async_postgres::{AsyncPostgres, AsyncPostgresInbox};
 #[cfg(feature = "mysql")]
-pub use mysql::Mysql;
+pub use mysql::{Mysql, MysqlInbox};
 pub use outbox_sql::{QueueStore, RelayStatus, Replay, SqlStore};
 #[cfg(feature = "postgres")]
-pub use postgres::Postgres;
+pub use postgres::{Postgres, PostgresInbox};
 #[cfg(feature = "sqlite")]
-pub use sqlite::Sqlite;
+pub use sqlite::{Sqlite, SqliteInbox};

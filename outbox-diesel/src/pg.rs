@@ -51,6 +51,7 @@ pub(crate) fn statement(sql: &str, params: Vec<Value>) -> Statement<'static, Pg>
         Value::Int(n) => statement.bind::<Nullable<BigInt>, _>(n),
         Value::Text(text) => statement.bind::<Nullable<Text>, _>(text),
         Value::Uuid(id) => statement.bind::<SqlUuid, _>(Uuid::from_u128(id)),
+        Value::Bytes(bytes) => statement.bind::<Binary, _>(bytes),
         Value::Ints(list) => statement.bind::<Array<BigInt>, _>(list),
     })
 }

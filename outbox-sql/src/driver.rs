@@ -58,6 +58,8 @@ pub enum Value {
     Text(Option<String>),
     /// The 16 bytes of a UUID. Only a parameter.
     Uuid(u128),
+    /// Bytes. Only a parameter.
+    Bytes(Vec<u8>),
     /// A list: `int8[]` on Postgres, a JSON array elsewhere. Only a parameter.
     Ints(Vec<i64>),
 }

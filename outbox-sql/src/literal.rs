@@ -5,7 +5,8 @@ use crate::Value;
 /// A statement for MySQL with its parameters as literals: `$1` is the first one. Text becomes a hexadecimal literal, so
 /// that no setting of the server and no content can make it end early. One round trip, nothing to be prepared.
 pub fn literals(sql: &str, params: &[Value]) -> String {
-    let mut out = String::with_capacity(sql.len() + params.len() * 40);
+    let bytes = |value: &Value| if let Value::Bytes(bytes) = value { bytes.len() * 2 } else { 40 };
+    let mut out = String::with_capacity(sql.len() + params.iter().map(bytes).sum::<usize>());
     let mut rest = sql;
     while let Some(at) = rest.find('$') {
         let (before, from) = rest.split_at(at);
@@ -32,6 +33,11 @@ fn push(out: &mut String, value: &Value) {
             out.push('\'');
         }
         Value::Uuid(id) => _ = write!(out, "x'{id:032x}'"),
+        Value::Bytes(bytes) => {
+            out.push_str("x'");
+            bytes.iter().for_each(|b| _ = write!(out, "{b:02x}"));
+            out.push('\'');
+        }
         // An empty list matches nothing.
         Value::Ints(list) if list.is_empty() => out.push_str("null"),
         Value::Ints(list) => {
@@ -54,6 +60,7 @@ mod tests {
             "a = 1 and b = _utf8mb4 x'6f275c' or c is null and d = x'000000000000000000000000000000ff' and e in (3,4) \
              and '$.x' = $12"
         );
+        assert_eq!(literals("$1, $2", &[Value::Bytes(vec![0, 39]), Value::Bytes(Vec::new())]), "x'0027', x''");
         assert_eq!(literals("$1", &[Value::Ints(Vec::new())]), "null");
     }
 }

@@ -4,7 +4,7 @@ use crate::statements::{Sql, fill};
 use crate::{Connection, Dialect, Driver, Names, mysql, postgres, sqlite};
 
 /// The version of the tables that this code works with.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// The migrations as SQL, oldest first, with these names: to be run by another tool, each one in one transaction. The
 /// schema, where one is named, has to be there.

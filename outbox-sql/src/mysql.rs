@@ -8,6 +8,7 @@ use crate::statements::Text;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/mysql/0001_initial.sql"),
     include_str!("../migrations/mysql/0002_kept_and_replayed.sql"),
+    include_str!("../migrations/mysql/0003_scheduled_dedup_inbox.sql"),
     include_str!("../migrations/mysql/0004_desk_and_crashes.sql"),
 ];
 

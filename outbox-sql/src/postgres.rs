@@ -7,6 +7,7 @@ use crate::statements::Text;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0001_initial.sql"),
     include_str!("../migrations/postgres/0002_retention_and_replay.sql"),
+    include_str!("../migrations/postgres/0003_scheduled_dedup_inbox.sql"),
     include_str!("../migrations/postgres/0004_desk_and_crashes.sql"),
 ];
 

@@ -26,9 +26,9 @@ mod postgres;
 mod sqlite;
 
 #[cfg(feature = "mysql")]
-pub use mysql::Mysql;
+pub use mysql::{Mysql, MysqlInbox};
 pub use outbox_sql::{QueueStore, RelayStatus, Replay, SqlStore};
 #[cfg(feature = "postgres")]
-pub use postgres::Postgres;
+pub use postgres::{Postgres, PostgresInbox};
 #[cfg(feature = "sqlite")]
-pub use sqlite::Sqlite;
+pub use sqlite::{Sqlite, SqliteInbox};

@@ -9,3 +9,13 @@ mod brokers {}
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide/failures.md")]
 mod failures {}
+
+/// The guide's chapter on messages for later.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/scheduled.md")]
+mod scheduled {}
+
+/// The guide's chapter on the inbox.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/inbox.md")]
+mod inbox {}

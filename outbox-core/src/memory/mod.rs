@@ -1,6 +1,7 @@
 //! A store and a transport in memory, for tests.
 
 mod desk;
+mod scheduled;
 mod store;
 mod transport;
 

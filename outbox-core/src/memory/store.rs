@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::desk::{Desk, dead_message};
+use super::scheduled::Scheduled;
 use crate::admin::{Admin, DeadMessage, Orders};
 use crate::{
     AcquireRequest, Acquired, Batch, BatchBuilder, Crashes, FetchLimits, IntoMessage, InvalidMessage, Lease, Limits,
@@ -34,6 +35,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) log: BTreeMap<i64, (Message, i64)>,
+    scheduled: Scheduled,
     last: i64,
     pub(super) relays: BTreeMap<String, Cursor>,
 }
@@ -79,9 +81,9 @@ impl MemoryTransaction {
         let now = clock::wall_micros();
         let mut state = self.store.lock();
         for message in self.messages {
-            state.last += 1;
-            let seq = state.last;
-            state.log.insert(seq, (message, now));
+            if let Some(message) = state.scheduled.keep(message, now) {
+                state.append((message, now));
+            }
         }
         drop(state);
         self.store.committed.notify_waiters();
@@ -111,6 +113,11 @@ impl MemoryStore {
 }
 
 impl State {
+    fn append(&mut self, entry: (Message, i64)) {
+        self.last += 1;
+        self.log.insert(self.last, entry);
+    }
+
     fn own(&mut self, lease: &Lease, operation: &'static str) -> Result<&mut Cursor, StoreError> {
         let valid = |c: &&mut Cursor| c.epoch == lease.epoch && c.expires.is_some_and(|at| at > clock::now());
         self.relays
@@ -172,6 +179,9 @@ impl Store for MemoryStore {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.own(lease, "fetch")?;
+        for entry in state.scheduled.due() {
+            state.append(entry);
+        }
         let Some(cursor) = state.relays.get_mut(&lease.relay) else { return Ok(Batch::default()) };
         let mut batch = BatchBuilder::new();
         for (seq, entry) in state.log.range(cursor.read + 1..) {

@@ -1,10 +1,14 @@
 //! What an application enqueues.
 
+mod due;
 mod event;
 mod id;
 
+pub use due::Due;
 pub use event::{Event, IntoMessage};
 pub use id::MessageId;
+
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -37,6 +41,10 @@ pub struct Message {
     pub content_type: Option<String>,
     /// Names and values; names are unique, the last one wins.
     pub headers: Vec<(String, String)>,
+    /// When it is delivered. `None`: as soon as it is committed.
+    pub due: Option<Due>,
+    /// A second message of the same key is not written, for as long as the outbox remembers the first one.
+    pub dedup_key: Option<String>,
 }
 
 impl Message {
@@ -50,6 +58,8 @@ impl Message {
             payload: Bytes::new(),
             content_type: None,
             headers: Vec::new(),
+            due: None,
+            dedup_key: None,
         }
     }
 
@@ -101,6 +111,32 @@ impl Message {
         let name = name.into();
         self.headers.retain(|(n, _)| *n != name);
         self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Delivers it not before this time of the database's clock, and soon after: it takes its place behind the messages
+    /// that were written until then, also those of its key. A time that has passed is now. Until it is due it can be
+    /// cancelled by its id.
+    #[must_use]
+    pub fn deliver_at(mut self, time: SystemTime) -> Self {
+        self.due = Some(Due::At(time));
+        self
+    }
+
+    /// As [`deliver_at`](Self::deliver_at), so long after the time of the transaction that writes it (on MySQL, MariaDB
+    /// and SQLite: of the statement). At most 100 years.
+    #[must_use]
+    pub fn deliver_after(mut self, time: Duration) -> Self {
+        self.due = Some(Due::After(time));
+        self
+    }
+
+    /// Writes it once, however often the producer tries: a message of a key that the outbox remembers is not written,
+    /// and enqueueing returns the id of the first one. 1 to 255 bytes. It has nothing to do with the ordering
+    /// [`key`](Self::key).
+    #[must_use]
+    pub fn dedup_key(mut self, key: impl ToString) -> Self {
+        self.dedup_key = Some(key.to_string());
         self
     }
 

@@ -33,6 +33,21 @@ pub(super) fn map(e: diesel::result::Error) -> StoreError {
     error::map(e, judge)
 }
 
+/// Runs a statement on the caller's connection.
+pub(super) async fn ask(
+    conn: &mut AsyncMysqlConnection,
+    sql: &str,
+    params: &[Value],
+) -> Result<Vec<Vec<Value>>, StoreError> {
+    let sql = literals(sql, params);
+    if !gives_rows(&sql) {
+        // Not as a script: diesel has to see a deadlock, which ends the transaction.
+        return Statement::once(&sql).execute(conn).await.map(|_| Vec::new()).map_err(map);
+    }
+    let rows: Vec<Columns> = Statement::once(&sql).load(conn).await.map_err(map)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
 #[async_trait]
 impl Driver for AsyncMysqlDriver {
     fn dialect(&self) -> Dialect {

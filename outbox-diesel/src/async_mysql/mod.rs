@@ -1,6 +1,8 @@
 mod archive;
 mod connection;
 mod enqueue;
+mod inbox;
+mod later;
 mod lock;
 
 use std::fmt;
@@ -10,10 +12,11 @@ use std::time::Duration;
 use diesel::ConnectionResult;
 use diesel_async::{AsyncConnection, AsyncMysqlConnection};
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError};
-use outbox_sql::{Dialect, Names, QueueStore, RelayStatus, Signal};
+use outbox_sql::{Dialect, Names, QueueStore, RelayStatus, Signal, Window, Writing};
 
 use crate::my::Insert;
 use connection::{AsyncMysqlDriver, Connect};
+pub use inbox::AsyncMysqlInbox;
 
 /// The outbox in a MySQL or MariaDB database, through diesel-async and mysql_async. Cheap to clone; clones wake the
 /// same relays.
@@ -24,6 +27,7 @@ use connection::{AsyncMysqlDriver, Connect};
 pub struct AsyncMysql {
     names: Names,
     limits: Limits,
+    window: Window,
     keep: Option<Duration>,
     signal: Signal,
     sql: Insert,
@@ -41,6 +45,7 @@ impl Default for AsyncMysql {
         Self {
             names: Names::default(),
             limits: Limits::default(),
+            window: Window::default(),
             keep: None,
             signal: Signal::default(),
             sql: Insert::default(),
@@ -116,6 +121,9 @@ impl AsyncMysql {
     /// Writes a message in the caller's transaction: inside the closure of `conn.transaction(..)`. A pooled
     /// connection will do as well.
     ///
+    /// Gives its id. One that is for later waits until it is due, and can be [cancelled](Self::cancel); one with a
+    /// deduplication key that is known is not written, and the id is that of the first one.
+    ///
     /// # Errors
     /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
     /// goes on. `Conflict`: run the transaction again. `Schema` where the tables are missing. A deadlock ends the whole
@@ -133,12 +141,18 @@ impl AsyncMysql {
         let message = message.into_message()?;
         self.limits.check(&message)?;
         enqueue::inside_transaction(conn)?;
-        enqueue::write(&self.sql, conn, std::slice::from_ref(&message)).await?;
+        let mut id = message.id;
+        if Writing::is_needed(std::slice::from_ref(&message)) {
+            id = self.write(conn, vec![message]).await?.ids.first().copied().unwrap_or(id);
+        } else {
+            enqueue::write(&self.sql, conn, std::slice::from_ref(&message)).await?;
+        }
         self.signal.wake();
-        Ok(message.id)
+        Ok(id)
     }
 
-    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many.
+    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many,
+    /// without those left out because of their deduplication keys.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue). All messages are checked before the first one is written.
@@ -153,9 +167,14 @@ impl AsyncMysql {
         let messages: Vec<_> = messages.into_iter().map(M::into_message).collect::<Result<_, _>>()?;
         messages.iter().try_for_each(|m| self.limits.check(m))?;
         enqueue::inside_transaction(conn)?;
-        enqueue::write(&self.sql, conn, &messages).await?;
+        let mut written = messages.len();
+        if Writing::is_needed(&messages) {
+            written = self.write(conn, messages).await?.written;
+        } else {
+            enqueue::write(&self.sql, conn, &messages).await?;
+        }
         self.signal.wake();
-        Ok(messages.len())
+        Ok(written)
     }
 
     /// Wakes the relays of this handle and its clones: call it after `conn.transaction(..)`, when the messages can be
@@ -164,8 +183,8 @@ impl AsyncMysql {
         self.signal.wake();
     }
 
-    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two), as
-    /// [`connect_with`](Self::connect_with) says.
+    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two, and one for
+    /// messages that become due), as [`connect_with`](Self::connect_with) says.
     pub fn store(&self, url: &str) -> QueueStore {
         let store = QueueStore::new(self.open(url), &self.names, &self.signal);
         match self.keep {

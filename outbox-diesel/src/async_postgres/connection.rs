@@ -47,6 +47,16 @@ pub(super) fn map(e: diesel::result::Error) -> StoreError {
     error::map(e, judge)
 }
 
+/// Runs a statement on the caller's connection.
+pub(super) async fn ask(
+    conn: &mut AsyncPgConnection,
+    sql: &str,
+    params: Vec<Value>,
+) -> Result<Vec<Vec<Value>>, StoreError> {
+    let rows: Vec<Columns> = statement(sql, params).load(conn).await.map_err(map)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
 #[async_trait]
 impl Driver for AsyncPgDriver {
     fn dialect(&self) -> Dialect {
@@ -74,8 +84,7 @@ impl fmt::Debug for AsyncPgConn {
 #[async_trait]
 impl Connection for AsyncPgConn {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
-        let rows: Vec<Columns> = statement(sql, params.to_vec()).load(&mut self.0).await.map_err(map)?;
-        Ok(rows.into_iter().map(|row| row.0).collect())
+        ask(&mut self.0, sql, params.to_vec()).await
     }
 
     async fn messages(&mut self, sql: &str, params: &[Value], into: &mut Rows) -> Result<(), StoreError> {

@@ -1,5 +1,7 @@
 mod connection;
 mod enqueue;
+mod inbox;
+mod later;
 mod lock;
 mod log;
 
@@ -9,10 +11,11 @@ use std::sync::Arc;
 use diesel::ConnectionResult;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError};
-use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore};
+use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore, Window, Writing};
 
 use crate::pg::Inserts;
 use connection::{AsyncPgDriver, Connect};
+pub use inbox::AsyncPostgresInbox;
 
 /// The outbox in a Postgres database, through diesel-async and tokio-postgres. Cheap to clone; clones wake the same
 /// relays.
@@ -20,6 +23,7 @@ use connection::{AsyncPgDriver, Connect};
 pub struct AsyncPostgres {
     names: Names,
     limits: Limits,
+    window: Window,
     keep: Keep,
     signal: Signal,
     sql: Inserts,
@@ -40,6 +44,7 @@ impl Default for AsyncPostgres {
         Self {
             names: Names::default(),
             limits: Limits::default(),
+            window: Window::default(),
             keep: Keep::default(),
             signal: Signal::default(),
             sql: Inserts::default(),
@@ -116,6 +121,9 @@ impl AsyncPostgres {
     /// Writes a message in the caller's transaction: inside the closure of `conn.transaction(..)` or
     /// `conn.build_transaction().run(..)`. A pooled connection will do as well.
     ///
+    /// Gives its id. One that is for later waits until it is due, and can be [cancelled](Self::cancel); one with a
+    /// deduplication key that is known is not written, and the id is that of the first one.
+    ///
     /// # Errors
     /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
     /// goes on. `Conflict`: run the transaction again. `Schema` where the tables are missing. Return the error from the
@@ -132,12 +140,18 @@ impl AsyncPostgres {
         let message = message.into_message()?;
         self.limits.check(&message)?;
         enqueue::inside_transaction(conn)?;
-        enqueue::one(&self.sql, conn, &message).await?;
+        let mut id = message.id;
+        if Writing::is_needed(std::slice::from_ref(&message)) {
+            id = self.write(conn, vec![message]).await?.ids.first().copied().unwrap_or(id);
+        } else {
+            enqueue::one(&self.sql, conn, &message).await?;
+        }
         self.signal.wake();
-        Ok(message.id)
+        Ok(id)
     }
 
-    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many.
+    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many,
+    /// without those left out because of their deduplication keys.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue). All messages are checked before the first one is written.
@@ -152,9 +166,14 @@ impl AsyncPostgres {
         let messages: Vec<_> = messages.into_iter().map(M::into_message).collect::<Result<_, _>>()?;
         messages.iter().try_for_each(|m| self.limits.check(m))?;
         enqueue::inside_transaction(conn)?;
-        enqueue::many(&self.sql, conn, &messages).await?;
+        let mut written = messages.len();
+        if Writing::is_needed(&messages) {
+            written = self.write(conn, messages).await?.written;
+        } else {
+            enqueue::many(&self.sql, conn, &messages).await?;
+        }
         self.signal.wake();
-        Ok(messages.len())
+        Ok(written)
     }
 
     /// Wakes the relays of this handle and its clones: call it after `conn.transaction(..)`, when the messages can be
@@ -163,8 +182,9 @@ impl AsyncPostgres {
         self.signal.wake();
     }
 
-    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two, and a third
-    /// one for [`keep_for`](Self::keep_for)), without TLS unless [`connect_with`](Self::connect_with) says otherwise.
+    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two, a third one
+    /// for [`keep_for`](Self::keep_for), and one for messages that become due), without TLS unless
+    /// [`connect_with`](Self::connect_with) says otherwise.
     pub fn store(&self, url: &str) -> SqlStore {
         SqlStore::new(self.open(url).announcing(), &self.names, &self.signal).keep(self.keep)
     }

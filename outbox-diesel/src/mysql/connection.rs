@@ -34,6 +34,17 @@ pub(super) fn map(e: diesel::result::Error) -> StoreError {
     error::map(e, judge)
 }
 
+/// Runs a statement on the caller's connection.
+pub(super) fn ask(conn: &mut MysqlConnection, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
+    let sql = literals(sql, params);
+    if !gives_rows(&sql) {
+        // Not as a script: diesel has to see a deadlock, which ends the transaction.
+        return Statement::once(&sql).execute(conn).map(|_| Vec::new()).map_err(map);
+    }
+    let rows: Vec<Columns> = Statement::once(&sql).load(conn).map_err(map)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
 #[async_trait]
 impl Driver for MysqlDriver {
     fn dialect(&self) -> Dialect {

@@ -1,18 +1,21 @@
 mod archive;
 mod connection;
 mod enqueue;
+mod inbox;
+mod later;
 mod lock;
 
 use std::time::Duration;
 
 use diesel::MysqlConnection;
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError};
-use outbox_sql::{Dialect, Names, QueueStore, RelayStatus, Signal};
+use outbox_sql::{Dialect, Names, QueueStore, RelayStatus, Signal, Window, Writing};
 
 use crate::blocking;
 use crate::my::Insert;
 use crate::worker::Threads;
 use connection::MysqlDriver;
+pub use inbox::MysqlInbox;
 
 /// The outbox in a MySQL or MariaDB database, through diesel and libmariadb or libmysqlclient. Cheap to clone; clones
 /// wake the same relays.
@@ -23,6 +26,7 @@ use connection::MysqlDriver;
 pub struct Mysql {
     names: Names,
     limits: Limits,
+    window: Window,
     keep: Option<Duration>,
     signal: Signal,
     sql: Insert,
@@ -91,6 +95,9 @@ impl Mysql {
     /// Writes a message in the caller's transaction: inside the closure of `conn.transaction(..)`. A pooled
     /// connection will do as well.
     ///
+    /// Gives its id. One that is for later waits until it is due, and can be [cancelled](Self::cancel); one with a
+    /// deduplication key that is known is not written, and the id is that of the first one.
+    ///
     /// # Errors
     /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
     /// goes on. `Conflict`: run the transaction again. `Schema` where the tables are missing. A deadlock ends the whole
@@ -100,12 +107,18 @@ impl Mysql {
         let message = message.into_message()?;
         self.limits.check(&message)?;
         enqueue::inside_transaction(conn)?;
-        enqueue::write(&self.sql, conn, std::slice::from_ref(&message))?;
+        let mut id = message.id;
+        if Writing::is_needed(std::slice::from_ref(&message)) {
+            id = self.write(conn, vec![message])?.ids.first().copied().unwrap_or(id);
+        } else {
+            enqueue::write(&self.sql, conn, std::slice::from_ref(&message))?;
+        }
         self.signal.wake();
-        Ok(message.id)
+        Ok(id)
     }
 
-    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many.
+    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many,
+    /// without those left out because of their deduplication keys.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue). All messages are checked before the first one is written.
@@ -117,9 +130,14 @@ impl Mysql {
         let messages: Vec<_> = messages.into_iter().map(M::into_message).collect::<Result<_, _>>()?;
         messages.iter().try_for_each(|m| self.limits.check(m))?;
         enqueue::inside_transaction(conn)?;
-        enqueue::write(&self.sql, conn, &messages)?;
+        let mut written = messages.len();
+        if Writing::is_needed(&messages) {
+            written = self.write(conn, messages)?.written;
+        } else {
+            enqueue::write(&self.sql, conn, &messages)?;
+        }
         self.signal.wake();
-        Ok(messages.len())
+        Ok(written)
     }
 
     /// Wakes the relays of this handle and its clones: call it after `conn.transaction(..)`, when the messages can be
@@ -128,9 +146,10 @@ impl Mysql {
         self.signal.wake();
     }
 
-    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two), each on a
-    /// thread of its own. A call that is given up, because the server is frozen, leaves its thread behind until the
-    /// connection breaks: with 8 of them this handle and its clones open no further connection, and say so.
+    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two, and one for
+    /// messages that become due), each on a thread of its own. A call that is given up, because the server is frozen,
+    /// leaves its thread behind until the connection breaks: with 8 of them this handle and its clones open no further
+    /// connection, and say so.
     ///
     /// `url` is what [`MysqlConnection`] takes, `ssl_mode` and all. A server that vanished is given up by the keepalive
     /// of the system, which waits for two hours by default (`net.ipv4.tcp_keepalive_time`).

@@ -55,6 +55,12 @@ pub(super) fn map(e: diesel::result::Error) -> StoreError {
     error::map(e, judge)
 }
 
+/// Runs a statement on the caller's connection.
+pub(super) fn ask(conn: &mut PgConnection, sql: &str, params: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError> {
+    let rows: Vec<Columns> = statement(sql, params).load(conn).map_err(map)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
 #[async_trait]
 impl Driver for PgDriver {
     fn dialect(&self) -> Dialect {
@@ -82,11 +88,7 @@ struct PgConn(Worker<PgConnection>);
 impl Connection for PgConn {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        let query = move |conn: &mut PgConnection| {
-            let rows: Vec<Columns> = statement(&sql, params).load(conn).map_err(map)?;
-            Ok(rows.into_iter().map(|row| row.0).collect())
-        };
-        self.0.run(query).await
+        self.0.run(move |conn| ask(conn, &sql, params)).await
     }
 
     async fn messages(&mut self, sql: &str, params: &[Value], into: &mut Rows) -> Result<(), StoreError> {

@@ -1,22 +1,26 @@
 mod connection;
 mod enqueue;
+mod inbox;
+mod later;
 mod lock;
 mod log;
 
 use diesel::PgConnection;
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError};
-use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore};
+use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore, Window, Writing};
 
 use crate::blocking;
 use crate::pg::Inserts;
 use crate::worker::Threads;
 use connection::PgDriver;
+pub use inbox::PostgresInbox;
 
 /// The outbox in a Postgres database, through diesel and libpq. Cheap to clone; clones wake the same relays.
 #[derive(Debug, Clone, Default)]
 pub struct Postgres {
     names: Names,
     limits: Limits,
+    window: Window,
     keep: Keep,
     signal: Signal,
     sql: Inserts,
@@ -85,6 +89,9 @@ impl Postgres {
     /// Writes a message in the caller's transaction: inside the closure of `conn.transaction(..)` or
     /// `conn.build_transaction().run(..)`. A pooled connection will do as well.
     ///
+    /// Gives its id. One that is for later waits until it is due, and can be [cancelled](Self::cancel); one with a
+    /// deduplication key that is known is not written, and the id is that of the first one.
+    ///
     /// # Errors
     /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
     /// goes on. `Conflict`: run the transaction again. `Schema` where the tables are missing. Return the error from the
@@ -93,12 +100,18 @@ impl Postgres {
         let message = message.into_message()?;
         self.limits.check(&message)?;
         enqueue::inside_transaction(conn)?;
-        enqueue::one(&self.sql, conn, &message)?;
+        let mut id = message.id;
+        if Writing::is_needed(std::slice::from_ref(&message)) {
+            id = self.write(conn, vec![message])?.ids.first().copied().unwrap_or(id);
+        } else {
+            enqueue::one(&self.sql, conn, &message)?;
+        }
         self.signal.wake();
-        Ok(message.id)
+        Ok(id)
     }
 
-    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many.
+    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many,
+    /// without those left out because of their deduplication keys.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue). All messages are checked before the first one is written.
@@ -110,9 +123,14 @@ impl Postgres {
         let messages: Vec<_> = messages.into_iter().map(M::into_message).collect::<Result<_, _>>()?;
         messages.iter().try_for_each(|m| self.limits.check(m))?;
         enqueue::inside_transaction(conn)?;
-        enqueue::many(&self.sql, conn, &messages)?;
+        let mut written = messages.len();
+        if Writing::is_needed(&messages) {
+            written = self.write(conn, messages)?.written;
+        } else {
+            enqueue::many(&self.sql, conn, &messages)?;
+        }
         self.signal.wake();
-        Ok(messages.len())
+        Ok(written)
     }
 
     /// Wakes the relays of this handle and its clones: call it after `conn.transaction(..)`, when the messages can be
@@ -121,10 +139,10 @@ impl Postgres {
         self.signal.wake();
     }
 
-    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two, and a third
-    /// one for [`keep_for`](Self::keep_for)), each on a thread of its own. A call that is given up, because the server
-    /// is frozen, leaves its thread behind until the connection breaks: with 8 of them this handle and its clones open
-    /// no further connection, and say so.
+    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two, a third one
+    /// for [`keep_for`](Self::keep_for), and one for messages that become due), each on a thread of its own. A call
+    /// that is given up, because the server is frozen, leaves its thread behind until the connection breaks: with 8 of
+    /// them this handle and its clones open no further connection, and say so.
     ///
     /// `url` is what libpq takes, `sslmode` and all. Where it does not say otherwise, `connect_timeout` is 10 s, and a
     /// server that vanished is given up after one minute (`keepalives_...`, `tcp_user_timeout`).

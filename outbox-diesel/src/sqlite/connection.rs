@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use diesel::connection::{DefaultLoadingMode, SimpleConnection};
 use diesel::deserialize::Result as Read;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::{Sqlite, SqliteType, SqliteValue};
 use diesel::{Connection as _, RunQueryDsl, SqliteConnection};
 use outbox_core::{StoreError, async_trait};
@@ -32,6 +32,12 @@ pub(super) fn map(e: diesel::result::Error) -> StoreError {
     error::map(e, judge)
 }
 
+/// Runs a statement on the caller's connection.
+pub(super) fn ask(conn: &mut SqliteConnection, sql: &str, params: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError> {
+    let rows: Vec<Columns> = statement(sql, params).load(conn).map_err(map)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
 #[async_trait]
 impl Driver for SqliteDriver {
     fn dialect(&self) -> Dialect {
@@ -56,11 +62,7 @@ struct SqliteConn(Worker<SqliteConnection>);
 impl Connection for SqliteConn {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        let query = move |conn: &mut SqliteConnection| {
-            let rows: Vec<Columns> = statement(&sql, params).load(conn).map_err(map)?;
-            Ok(rows.into_iter().map(|row| row.0).collect())
-        };
-        self.0.run(query).await
+        self.0.run(move |conn| ask(conn, &sql, params)).await
     }
 
     async fn messages(&mut self, sql: &str, params: &[Value], into: &mut Rows) -> Result<(), StoreError> {
@@ -100,6 +102,7 @@ fn statement(sql: &str, params: Vec<Value>) -> Statement<'static, Sqlite> {
         Value::Int(n) => statement.bind::<Nullable<BigInt>, _>(n),
         Value::Text(text) => statement.bind::<Nullable<Text>, _>(text),
         Value::Uuid(id) => statement.bind::<Text, _>(Uuid::from_u128(id).to_string()),
+        Value::Bytes(bytes) => statement.bind::<Binary, _>(bytes),
         Value::Ints(list) => statement.bind::<Text, _>(json(&list)),
     })
 }

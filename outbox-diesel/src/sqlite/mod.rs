@@ -1,16 +1,19 @@
 mod connection;
 mod enqueue;
+mod inbox;
+mod later;
 mod lock;
 mod log;
 
 use diesel::SqliteConnection;
 use diesel::result::DatabaseErrorKind;
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError, StoreErrorKind};
-use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore};
+use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore, Window, Writing};
 
 use crate::blocking;
 use crate::worker::Threads;
 use connection::SqliteDriver;
+pub use inbox::SqliteInbox;
 
 /// The outbox in a SQLite file, through diesel. Cheap to clone; clones wake the same relays.
 ///
@@ -21,6 +24,7 @@ use connection::SqliteDriver;
 pub struct Sqlite {
     names: Names,
     limits: Limits,
+    window: Window,
     keep: Keep,
     signal: Signal,
     sql: enqueue::Insert,
@@ -79,6 +83,9 @@ impl Sqlite {
     /// Writes a message in the caller's transaction: inside the closure of `conn.immediate_transaction(..)` or
     /// `conn.transaction(..)`. A pooled connection will do as well.
     ///
+    /// Gives its id. One that is for later waits until it is due, and can be [cancelled](Self::cancel); one with a
+    /// deduplication key that is known is not written, and the id is that of the first one.
+    ///
     /// # Errors
     /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
     /// goes on. `Conflict` where another transaction writes: roll back and run it again. `Schema` where the tables are
@@ -87,12 +94,18 @@ impl Sqlite {
         let message = message.into_message()?;
         self.limits.check(&message)?;
         enqueue::inside_transaction(conn)?;
-        self.sql.run(conn, &message)?;
+        let mut id = message.id;
+        if Writing::is_needed(std::slice::from_ref(&message)) {
+            id = self.write(conn, vec![message])?.ids.first().copied().unwrap_or(id);
+        } else {
+            self.sql.run(conn, &message)?;
+        }
         self.signal.wake();
-        Ok(message.id)
+        Ok(id)
     }
 
-    /// Writes many messages in the caller's transaction, in this order. Returns how many.
+    /// Writes many messages in the caller's transaction, in this order. Returns how many, without those left
+    /// out because of their deduplication keys.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue). All messages are checked before the first one is written.
@@ -104,9 +117,14 @@ impl Sqlite {
         let messages: Vec<_> = messages.into_iter().map(M::into_message).collect::<Result<_, _>>()?;
         messages.iter().try_for_each(|m| self.limits.check(m))?;
         enqueue::inside_transaction(conn)?;
-        messages.iter().try_for_each(|m| self.sql.run(conn, m))?;
+        let mut written = messages.len();
+        if Writing::is_needed(&messages) {
+            written = self.write(conn, messages)?.written;
+        } else {
+            messages.iter().try_for_each(|m| self.sql.run(conn, m))?;
+        }
         self.signal.wake();
-        Ok(messages.len())
+        Ok(written)
     }
 
     /// Wakes the relays of this handle and its clones: call it after the transaction, when the messages can be seen.
@@ -115,9 +133,10 @@ impl Sqlite {
         self.signal.wake();
     }
 
-    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two, and a third
-    /// one for [`keep_for`](Self::keep_for)), each on a thread of its own. With 8 threads that nobody waits for any
-    /// more, because the disk hangs, this handle and its clones open no further connection, and say so.
+    /// What a relay reads from. It opens connections of its own to `url` (one while it stands by, then two, a third one
+    /// for [`keep_for`](Self::keep_for), and one for messages that become due), each on a thread of its own. With 8
+    /// threads that nobody waits for any more, because the disk hangs, this handle and its clones open no further
+    /// connection, and say so.
     pub fn store(&self, url: &str) -> SqlStore {
         SqlStore::new(self.open(url), &self.names, &self.signal).keep(self.keep)
     }

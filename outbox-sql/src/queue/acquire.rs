@@ -8,7 +8,7 @@ use super::{QueueStore, Reader, Session, unexpected};
 use crate::migrate::check;
 use crate::store::acquire::{new_token, parked};
 use crate::store::{PATIENCE, lock};
-use crate::{Connection, Value, literals};
+use crate::{Connection, Value, literals, schedule};
 
 impl QueueStore {
     pub(super) async fn try_acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
@@ -51,6 +51,7 @@ impl QueueStore {
         conn.script("commit").await?;
         lock(&self.elsewhere).remove(relay);
         let reader = self.reader(&lease).await?;
+        let next = schedule::catch_up(&mut *conn, &self.mover).await?;
         let session = Session {
             lease: lease.clone(),
             topics: request.topics.clone(),
@@ -59,6 +60,7 @@ impl QueueStore {
             fetching: reader.into(),
             settling: Some(conn).into(),
             pruned: Default::default(),
+            _mover: schedule::Task::start(&self.driver, &self.mover, next),
         };
         lock(&self.sessions).insert(relay.to_owned(), Arc::new(session));
         Ok(Acquired::Yes(lease, parked))

@@ -26,7 +26,7 @@ use crate::desk::{Desk, OrderBook};
 use crate::mysql::{PARTS, QUEUE, QueueStatements};
 use crate::statements::{Sql, fill};
 use crate::store::{bounded, lock};
-use crate::{Connection, Driver, Names, Signal, Value};
+use crate::{Connection, Driver, Names, Signal, Value, schedule};
 
 /// Messages in MySQL or MariaDB, read over connections of its own.
 ///
@@ -39,6 +39,7 @@ pub struct QueueStore {
     queue: QueueStatements<String>,
     signal: Signal,
     orders: OrderBook,
+    mover: Arc<schedule::Mover>,
     keep: Option<Duration>,
     /// What is remembered under each lease.
     sessions: Mutex<HashMap<String, Arc<Session>>>,
@@ -59,6 +60,8 @@ struct Session {
     settling: tokio::sync::Mutex<Option<Box<dyn Connection>>>,
     /// When old messages were deleted last, `None` where there are more of them; and behind which number.
     pruned: Mutex<(Option<Instant>, i64)>,
+    /// It ends with the session.
+    _mover: schedule::Task,
 }
 
 struct Reader {
@@ -77,6 +80,7 @@ impl QueueStore {
             orders: OrderBook::new(Desk::new(&driver, names)),
             sql: Sql::new(dialect, names),
             queue: QUEUE.map(|sql| fill(sql, PARTS, dialect, names)),
+            mover: schedule::Mover::new(dialect, names, signal).into(),
             driver,
             signal: signal.clone(),
             keep: None,

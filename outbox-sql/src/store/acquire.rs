@@ -11,7 +11,7 @@ use crate::driver::Note;
 use crate::migrate::check;
 use crate::replay::Selection;
 use crate::statements::Sql;
-use crate::{Connection, Dialect, Rows, Value, ranges, retain};
+use crate::{Connection, Dialect, Rows, Value, ranges, retain, schedule};
 
 impl SqlStore {
     pub(super) async fn try_acquire(&self, request: &AcquireRequest) -> Result<Acquired, StoreError> {
@@ -133,7 +133,7 @@ impl SqlStore {
         lease: Lease,
         (cursor, replay): (&Cursor, Option<Selection>),
         sequence: Option<i64>,
-        settling: Box<dyn Connection>,
+        mut settling: Box<dyn Connection>,
     ) -> Result<Session, StoreError> {
         let mut conn = self.driver.connect().await?;
         conn.script(&self.sql.setup_fetch).await?;
@@ -158,6 +158,8 @@ impl SqlStore {
         let todo: Vec<i64> = mine.iter().map(|i| all.get(*i).seq()).collect();
         let now = clock::now();
         let retention = self.retention.as_ref().and_then(|sql| retain::Task::start(&self.driver, sql, self.keep));
+        let next = schedule::catch_up(&mut *settling, &self.mover).await?;
+        let mover = schedule::Task::start(&self.driver, &self.mover, next);
         Ok(Session {
             lease,
             topics: request.topics.clone(),
@@ -169,6 +171,7 @@ impl SqlStore {
             fetching: Reader { conn, sequence, sequence_seen: now, bytes: 0 }.into(),
             settling: Some(settling).into(),
             _retention: retention,
+            _mover: mover,
         })
     }
 }

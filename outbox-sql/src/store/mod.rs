@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::desk::{Desk, OrderBook};
 use crate::statements::Sql;
-use crate::{Connection, Dialect, Driver, Keep, Names, Signal, retain};
+use crate::{Connection, Dialect, Driver, Keep, Names, Signal, retain, schedule};
 
 /// A statement of a database that does not answer is given up after this time, or a third of the lease.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,6 +37,7 @@ pub struct SqlStore {
     sql: Sql,
     retention: Option<Arc<retain::Sql>>,
     keep: Keep,
+    mover: Arc<schedule::Mover>,
     signal: Signal,
     /// What is remembered under each lease.
     sessions: Mutex<HashMap<String, Arc<Session>>>,
@@ -57,6 +58,7 @@ impl SqlStore {
             sql: Sql::new(driver.dialect(), names),
             retention: retain::Sql::new(driver.dialect(), names).ok().map(Arc::new),
             keep: Keep::default(),
+            mover: schedule::Mover::new(driver.dialect(), names, signal).into(),
             driver,
             signal: signal.clone(),
             sessions: Mutex::default(),

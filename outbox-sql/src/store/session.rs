@@ -8,7 +8,7 @@ use outbox_core::{Lease, MessageRef, Slot, TopicFilter};
 
 use super::progress::Progress;
 use crate::replay::Selection;
-use crate::{Connection, Value, retain};
+use crate::{Connection, Value, retain, schedule};
 
 /// What is remembered under one lease, and the connections that work under it.
 pub(super) struct Session {
@@ -24,8 +24,9 @@ pub(super) struct Session {
     pub(super) fetching: tokio::sync::Mutex<Reader>,
     /// `None` after an error or a cancelled call: whether it was applied is not known.
     pub(super) settling: tokio::sync::Mutex<Option<Box<dyn Connection>>>,
-    /// It ends with the session.
+    /// They end with the session.
     pub(super) _retention: Option<retain::Task>,
+    pub(super) _mover: schedule::Task,
 }
 
 /// The connection that fetches, and what is known of what it reads.

@@ -57,12 +57,21 @@ impl Driver for MysqlDriver {
 #[derive(Debug)]
 struct MysqlConn(MySqlConnection);
 
+/// Runs a statement on any connection, also on the caller's.
+pub(super) async fn ask(
+    conn: &mut MySqlConnection,
+    sql: &str,
+    params: &[Value],
+) -> Result<Vec<Vec<Value>>, StoreError> {
+    let sql = sqlx::raw_sql(AssertSqlSafe(literals(sql, params)));
+    let rows = sql.fetch_all(conn).await.map_err(map)?;
+    rows.iter().map(|row| (0..row.len()).map(|i| column(row, i)).collect()).collect::<Result<_, _>>().map_err(map)
+}
+
 #[async_trait]
 impl Connection for MysqlConn {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
-        let sql = sqlx::raw_sql(AssertSqlSafe(literals(sql, params)));
-        let rows = sql.fetch_all(&mut self.0).await.map_err(map)?;
-        rows.iter().map(|row| (0..row.len()).map(|i| column(row, i)).collect()).collect::<Result<_, _>>().map_err(map)
+        ask(&mut self.0, sql, params).await
     }
 
     async fn messages(&mut self, sql: &str, params: &[Value], into: &mut Rows) -> Result<(), StoreError> {

@@ -1,16 +1,19 @@
 mod archive;
 mod connection;
 mod enqueue;
+mod inbox;
+mod later;
 mod lock;
 
 use std::time::Duration;
 
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError, StoreErrorKind};
-use outbox_sql::{Dialect, Names, QueueStore, RelayStatus, Signal};
+use outbox_sql::{Dialect, Names, QueueStore, RelayStatus, Signal, Window, Writing};
 use sqlx::{Connection, MySqlConnection, MySqlPool};
 
 use crate::error;
 use connection::MysqlDriver;
+pub use inbox::MysqlInbox;
 
 /// The outbox in a MySQL or MariaDB database. Cheap to clone; clones wake the same relays.
 ///
@@ -22,6 +25,7 @@ use connection::MysqlDriver;
 pub struct Mysql {
     names: Names,
     limits: Limits,
+    window: Window,
     signal: Signal,
     keep: Option<Duration>,
     sql: enqueue::Insert,
@@ -75,6 +79,9 @@ impl Mysql {
 
     /// Writes a message in the caller's transaction: a `Transaction`, or a connection that sqlx has begun one on.
     ///
+    /// Gives its id. One that is for later waits until it is due, and can be [cancelled](Self::cancel); one with a
+    /// deduplication key that is known is not written, and the id is that of the first one.
+    ///
     /// # Errors
     /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
     /// goes on. `Conflict`: run the transaction again; a deadlock has ended it on the server, and what is written after
@@ -90,13 +97,18 @@ impl Mysql {
         let message = message.into_message()?;
         self.limits.check(&message)?;
         inside_transaction(conn)?;
-        let id = message.id;
-        self.sql.run(conn, &[message]).await?;
+        let mut id = message.id;
+        if Writing::is_needed(std::slice::from_ref(&message)) {
+            id = self.write(conn, vec![message]).await?.ids.first().copied().unwrap_or(id);
+        } else {
+            self.sql.run(conn, &[message]).await?;
+        }
         self.signal.wake();
         Ok(id)
     }
 
-    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many.
+    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many,
+    /// without those left out because of their deduplication keys.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue). All messages are checked before the first one is written.
@@ -111,9 +123,14 @@ impl Mysql {
         let messages: Vec<_> = messages.into_iter().map(M::into_message).collect::<Result<_, _>>()?;
         messages.iter().try_for_each(|m| self.limits.check(m))?;
         inside_transaction(conn)?;
-        self.sql.run(conn, &messages).await?;
+        let mut written = messages.len();
+        if Writing::is_needed(&messages) {
+            written = self.write(conn, messages).await?.written;
+        } else {
+            self.sql.run(conn, &messages).await?;
+        }
         self.signal.wake();
-        Ok(messages.len())
+        Ok(written)
     }
 
     /// Commits, and wakes the relays of this handle and its clones. With `tx.commit()` they find it by polling.
@@ -150,8 +167,8 @@ impl Mysql {
         self.signal.wake();
     }
 
-    /// What a relay reads from. It opens connections of its own (two, and one while it stands by) with the pool's
-    /// options; the pool itself is not used.
+    /// What a relay reads from. It opens connections of its own (two, one for messages that become due, and one while
+    /// it stands by) with the pool's options; the pool itself is not used.
     pub fn store(&self, pool: MySqlPool) -> QueueStore {
         let store = QueueStore::new(MysqlDriver::of(&pool), &self.names, &self.signal);
         match self.keep {

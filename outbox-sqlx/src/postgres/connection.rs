@@ -114,15 +114,21 @@ fn bind<'q>(sql: &str, params: &'q [Value]) -> Query<'q, sqlx::Postgres, PgArgum
         Value::Int(n) => query.bind(n),
         Value::Text(text) => query.bind(text.as_deref()),
         Value::Uuid(id) => query.bind(Uuid::from_u128(*id)),
+        Value::Bytes(bytes) => query.bind(bytes),
         Value::Ints(list) => query.bind(list),
     })
+}
+
+/// Runs a statement on any connection, also on the caller's.
+pub(super) async fn ask(conn: &mut PgConnection, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
+    let rows = bind(sql, params).fetch_all(conn).await.map_err(map)?;
+    rows.iter().map(|row| (0..row.len()).map(|i| column(row, i)).collect()).collect::<Result<_, _>>().map_err(map)
 }
 
 #[async_trait]
 impl Connection for PgConn {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
-        let rows = bind(sql, params).fetch_all(&mut self.0).await.map_err(map)?;
-        rows.iter().map(|row| (0..row.len()).map(|i| column(row, i)).collect()).collect::<Result<_, _>>().map_err(map)
+        ask(&mut self.0, sql, params).await
     }
 
     async fn messages(&mut self, sql: &str, params: &[Value], into: &mut Rows) -> Result<(), StoreError> {

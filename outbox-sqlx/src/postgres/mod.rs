@@ -1,15 +1,18 @@
 mod connection;
 mod doorbell;
 mod enqueue;
+mod inbox;
+mod later;
 mod lock;
 mod log;
 
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError, StoreErrorKind};
-use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore};
+use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore, Window, Writing};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
 use crate::error;
 use connection::PgDriver;
+pub use inbox::PostgresInbox;
 
 /// The outbox in a Postgres database. Cheap to clone; clones wake the same relays.
 ///
@@ -21,6 +24,7 @@ use connection::PgDriver;
 pub struct Postgres {
     names: Names,
     limits: Limits,
+    window: Window,
     keep: Keep,
     signal: Signal,
     sql: enqueue::Inserts,
@@ -76,6 +80,9 @@ impl Postgres {
 
     /// Writes a message in the caller's transaction: a `Transaction`, or a connection that sqlx has begun one on.
     ///
+    /// Gives its id. One that is for later waits until it is due, and can be [cancelled](Self::cancel); one with a
+    /// deduplication key that is known is not written, and the id is that of the first one.
+    ///
     /// # Errors
     /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
     /// goes on. `Conflict`: run the transaction again. `Schema` where the tables are missing.
@@ -86,13 +93,18 @@ impl Postgres {
         let message = message.into_message()?;
         self.limits.check(&message)?;
         inside_transaction(conn)?;
-        let id = message.id;
-        self.sql.one(conn, message).await?;
+        let mut id = message.id;
+        if Writing::is_needed(std::slice::from_ref(&message)) {
+            id = self.write(conn, vec![message]).await?.ids.first().copied().unwrap_or(id);
+        } else {
+            self.sql.one(conn, message).await?;
+        }
         self.signal.wake();
         Ok(id)
     }
 
-    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many.
+    /// Writes many messages in the caller's transaction, in this order, with few statements. Returns how many,
+    /// without those left out because of their deduplication keys.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue). All messages are checked before the first one is written.
@@ -107,9 +119,14 @@ impl Postgres {
         let messages: Vec<_> = messages.into_iter().map(M::into_message).collect::<Result<_, _>>()?;
         messages.iter().try_for_each(|m| self.limits.check(m))?;
         inside_transaction(conn)?;
-        self.sql.many(conn, &messages).await?;
+        let mut written = messages.len();
+        if Writing::is_needed(&messages) {
+            written = self.write(conn, messages).await?.written;
+        } else {
+            self.sql.many(conn, &messages).await?;
+        }
         self.signal.wake();
-        Ok(messages.len())
+        Ok(written)
     }
 
     /// Commits, and wakes the relays of this handle and its clones, and rings its [`doorbell`](Self::doorbell). With
@@ -139,7 +156,8 @@ impl Postgres {
     }
 
     /// What a relay reads from. It opens connections of its own with the pool's options (one while it stands by, then
-    /// two, and a third one for [`keep_for`](Self::keep_for)); the pool itself is not used.
+    /// two, a third one for [`keep_for`](Self::keep_for), and one for messages that become due); the pool itself is not
+    /// used.
     pub fn store(&self, pool: PgPool) -> SqlStore {
         SqlStore::new(PgDriver::of(&pool).announcing(), &self.names, &self.signal).keep(self.keep)
     }

@@ -46,6 +46,7 @@ fn bind<'q>(sql: &str, params: &'q [Value]) -> Query<'q, sqlx::Sqlite, SqliteArg
         Value::Int(n) => query.bind(n),
         Value::Text(text) => query.bind(text.as_deref()),
         Value::Uuid(id) => query.bind(Uuid::from_u128(*id).to_string()),
+        Value::Bytes(bytes) => query.bind(bytes),
         Value::Ints(list) => query.bind(json(list)),
     })
 }
@@ -55,11 +56,20 @@ fn json(list: &[i64]) -> String {
     format!("[{}]", numbers.join(","))
 }
 
+/// Runs a statement on any connection, also on the caller's.
+pub(super) async fn ask(
+    conn: &mut SqliteConnection,
+    sql: &str,
+    params: &[Value],
+) -> Result<Vec<Vec<Value>>, StoreError> {
+    let rows = bind(sql, params).fetch_all(conn).await.map_err(map)?;
+    rows.iter().map(|row| (0..row.len()).map(|i| column(row, i)).collect()).collect::<Result<_, _>>().map_err(map)
+}
+
 #[async_trait]
 impl Connection for SqliteConn {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, StoreError> {
-        let rows = bind(sql, params).fetch_all(&mut self.0).await.map_err(map)?;
-        rows.iter().map(|row| (0..row.len()).map(|i| column(row, i)).collect()).collect::<Result<_, _>>().map_err(map)
+        ask(&mut self.0, sql, params).await
     }
 
     async fn messages(&mut self, sql: &str, params: &[Value], into: &mut Rows) -> Result<(), StoreError> {

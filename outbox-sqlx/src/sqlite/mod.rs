@@ -1,14 +1,17 @@
 mod connection;
 mod enqueue;
+mod inbox;
+mod later;
 mod lock;
 mod log;
 
 use outbox_core::{IntoMessage, Limits, MessageId, StoreError, StoreErrorKind};
-use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore};
+use outbox_sql::{Dialect, Keep, Names, RelayStatus, Signal, SqlStore, Window, Writing};
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 
 use crate::error;
 use connection::SqliteDriver;
+pub use inbox::SqliteInbox;
 
 /// The outbox in a SQLite file. Cheap to clone; clones wake the same relays.
 ///
@@ -19,6 +22,7 @@ use connection::SqliteDriver;
 pub struct Sqlite {
     names: Names,
     limits: Limits,
+    window: Window,
     keep: Keep,
     signal: Signal,
     sql: enqueue::Insert,
@@ -62,6 +66,9 @@ impl Sqlite {
 
     /// Writes a message in the caller's transaction: a `Transaction`, or a connection that sqlx has begun one on.
     ///
+    /// Gives its id. One that is for later waits until it is due, and can be [cancelled](Self::cancel); one with a
+    /// deduplication key that is known is not written, and the id is that of the first one.
+    ///
     /// # Errors
     /// `InvalidMessage` where a part is out of the limits, and `NotInTransaction`: nothing was written, the transaction
     /// goes on. `Conflict` where another transaction writes: roll back and run it again. `Schema` where the tables are
@@ -77,13 +84,18 @@ impl Sqlite {
         let message = message.into_message()?;
         self.limits.check(&message)?;
         inside_transaction(conn)?;
-        let id = message.id;
-        self.sql.run(conn, message).await?;
+        let mut id = message.id;
+        if Writing::is_needed(std::slice::from_ref(&message)) {
+            id = self.write(conn, vec![message]).await?.ids.first().copied().unwrap_or(id);
+        } else {
+            self.sql.run(conn, message).await?;
+        }
         self.signal.wake();
         Ok(id)
     }
 
-    /// Writes many messages in the caller's transaction, in this order. Returns how many.
+    /// Writes many messages in the caller's transaction, in this order. Returns how many, without those left
+    /// out because of their deduplication keys.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue). All messages are checked before the first one is written.
@@ -98,9 +110,13 @@ impl Sqlite {
         let messages: Vec<_> = messages.into_iter().map(M::into_message).collect::<Result<_, _>>()?;
         messages.iter().try_for_each(|m| self.limits.check(m))?;
         inside_transaction(conn)?;
-        let written = messages.len();
-        for message in messages {
-            self.sql.run(conn, message).await?;
+        let mut written = messages.len();
+        if Writing::is_needed(&messages) {
+            written = self.write(conn, messages).await?.written;
+        } else {
+            for message in messages {
+                self.sql.run(conn, message).await?;
+            }
         }
         self.signal.wake();
         Ok(written)
@@ -122,7 +138,8 @@ impl Sqlite {
     }
 
     /// What a relay reads from. It opens connections of its own with the pool's options (one while it stands by, then
-    /// two, and a third one for [`keep_for`](Self::keep_for)); the pool itself is not used.
+    /// two, a third one for [`keep_for`](Self::keep_for), and one for messages that become due); the pool itself is not
+    /// used.
     pub fn store(&self, pool: SqlitePool) -> SqlStore {
         SqlStore::new(SqliteDriver::of(&pool), &self.names, &self.signal).keep(self.keep)
     }

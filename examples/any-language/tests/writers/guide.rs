@@ -1,14 +1,15 @@
-//! The guide's page is followed literally: each of its SQL blocks is run, and the relay delivers what the page says.
+//! The guide's pages are followed literally: each of their SQL blocks is run, and the relay delivers what the page says.
 
 use outbox::memory::SentMessage;
 
 use crate::db::{Db, Pool};
 
 const PAGE: &str = include_str!("../../../../docs/guide/write-from-anything.md");
+const SCHEDULED: &str = include_str!("../../../../docs/guide/scheduled.md");
 
 /// The code blocks: what stands after the back-ticks, and the text.
-fn blocks() -> Vec<(&'static str, String)> {
-    let (mut blocks, mut lines) = (Vec::new(), PAGE.lines());
+fn blocks(page: &'static str) -> Vec<(&'static str, String)> {
+    let (mut blocks, mut lines) = (Vec::new(), page.lines());
     while let Some(line) = lines.next() {
         if let Some(info) = line.strip_prefix("```") {
             let text: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
@@ -27,9 +28,9 @@ fn line(m: &SentMessage) -> String {
 }
 
 /// Runs the blocks of this database; returns how many were run, and how many messages were delivered.
-async fn follow(db: &Db) -> (usize, usize) {
+async fn follow(page: &'static str, db: &Db) -> (usize, usize) {
     let (mut run, mut count) = (0, 0);
-    for (info, text) in blocks() {
+    for (info, text) in blocks(page) {
         let words: Vec<&str> = info.split(' ').collect();
         match words[..] {
             ["sql", _, "rights"] => continue,
@@ -56,22 +57,29 @@ async fn follow(db: &Db) -> (usize, usize) {
 
 #[tokio::test]
 async fn postgres_does_what_the_page_says() {
-    assert_eq!(follow(&Db::postgres().await).await, (6, 6));
+    assert_eq!(follow(PAGE, &Db::postgres().await).await, (6, 6));
 }
 
 #[tokio::test]
 async fn mysql_does_what_the_page_says() {
-    assert_eq!(follow(&Db::mysql().await).await, (5, 5));
+    assert_eq!(follow(PAGE, &Db::mysql().await).await, (5, 5));
 }
 
 #[tokio::test]
 async fn mariadb_does_what_the_page_says() {
-    assert_eq!(follow(&Db::mariadb().await).await, (5, 5));
+    assert_eq!(follow(PAGE, &Db::mariadb().await).await, (5, 5));
 }
 
 #[tokio::test]
 async fn sqlite_does_what_the_page_says() {
-    assert_eq!(follow(&Db::sqlite("guide").await).await, (5, 4));
+    assert_eq!(follow(PAGE, &Db::sqlite("guide").await).await, (5, 4));
+}
+
+#[tokio::test]
+async fn every_database_schedules_as_the_page_says() {
+    for db in [Db::postgres().await, Db::mysql().await, Db::mariadb().await, Db::sqlite("scheduled").await] {
+        assert_eq!(follow(SCHEDULED, &db).await, (1, 1), "{}", db.name);
+    }
 }
 
 #[tokio::test]
@@ -79,7 +87,7 @@ async fn the_rights_on_the_page_are_enough_and_no_more() {
     let db = Db::postgres().await;
     let Pool::Postgres(pool) = &db.pool else { unreachable!() };
     let role = format!("shop_writer_{}", std::process::id());
-    let (_, grants) = blocks().into_iter().find(|(info, _)| *info == "sql postgres rights").unwrap();
+    let (_, grants) = blocks(PAGE).into_iter().find(|(info, _)| *info == "sql postgres rights").unwrap();
     // A role belongs to the whole server: it is never committed.
     let mut tx = pool.begin().await.unwrap();
     let become_writer = format!("create role {role}; {}; set local role {role}", grants.replace("shop_writer", &role));
@@ -100,7 +108,7 @@ async fn the_rights_on_the_page_are_enough_and_no_more() {
 #[test]
 fn the_page_shows_the_code_of_the_examples() {
     let mut shown = 0;
-    for (info, text) in blocks() {
+    for (info, text) in blocks(PAGE) {
         let source = match info {
             "rust tokio-postgres" => include_str!("../../../tokio-postgres/src/lib.rs"),
             "rust sea-orm" => include_str!("../../../sea-orm/src/lib.rs"),
