@@ -99,7 +99,7 @@ impl<'a> Check<'a> {
         let channel = self.link.plain_channel().await?;
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         match channel.queue_declare(name.clone(), options, FieldTable::default()).await {
-            Err(e) if Fault::of(&e) == Fault::Unknown => Err(e.to_string().into()),
+            Err(e) if matches!(Fault::of(&e), Fault::Unknown | Fault::Connection) => Err(e.to_string().into()),
             Err(e) => Ok(!e.to_string().contains("'durable'")),
             Ok(_) => Ok(true),
         }
@@ -115,7 +115,7 @@ impl<'a> Check<'a> {
 /// What the broker answered, or that it did not answer.
 fn finding(e: &Error, what: String, advice: &str) -> Result<Finding, BoxError> {
     match Fault::of(e) {
-        Fault::Unknown => Err(e.to_string().into()),
+        Fault::Unknown | Fault::Connection => Err(e.to_string().into()),
         _ => Ok(Finding::new(format!("{what} ({e})"), advice)),
     }
 }
