@@ -15,7 +15,7 @@ use super::parking::Parking;
 use super::plan::{Plan, Size};
 use super::policy::{Policy, Random};
 use crate::batch::hash;
-use crate::{Batch, KeyOrder, Limits, Note, ParkedMessage, Settlement, Slot, TransportCapabilities};
+use crate::{Batch, Crashes, KeyOrder, Limits, Note, ParkedMessage, Settlement, Slot, TransportCapabilities};
 use isolation::{Isolation, Notes};
 
 /// What the shell is to do now; each ends in one event.
@@ -97,6 +97,16 @@ pub(crate) struct Machine {
     pub(crate) counts: Counts,
 }
 
+/// What a session finds.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    pub(crate) parked: Vec<ParkedMessage>,
+    /// At the desk.
+    pub(crate) paused_keys: Vec<String>,
+    /// Of the processes before this one.
+    pub(crate) crashes: Crashes,
+}
+
 /// What happened since the session began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -138,15 +148,15 @@ impl Machine {
         policy: Policy,
         transport: &TransportCapabilities,
         mode: Mode,
-        parked: Vec<ParkedMessage>,
-        paused_keys: &[String],
+        before: Before,
         seed: u64,
         asked: Instant,
         now: Instant,
     ) -> Self {
+        let Before { parked, paused_keys, crashes } = before;
         let parked_before = parked.iter().map(|p| p.seq).max();
         let parking = Parking::load(parked, paused_keys.iter().map(|key| hash(key)), policy.outage, now);
-        Self {
+        let mut machine = Self {
             order: transport.key_order,
             limits: transport.limits,
             random: Random(seed),
@@ -182,7 +192,9 @@ impl Machine {
             parking,
             parked_before,
             policy,
-        }
+        };
+        machine.isolate(crashes);
+        machine
     }
 
     /// There may be something new.

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use super::builder::RelayBuilder;
 use super::check::Checked;
-use super::machine::{Machine, Mode};
+use super::machine::{Before, Machine, Mode};
 use super::observer::{Observer, RelayEvent, RelayHandle};
 use super::policy::{Backoff, Jitter, Policy, Random};
 use super::session::{End, LOOK, Session};
@@ -123,23 +123,9 @@ impl StoreRelay {
         shared.tell(&RelayEvent::Acquired { epoch: lease.epoch });
         let seed = (shared.request.owner >> 64) as u64 ^ lease.epoch.cast_unsigned();
         let capabilities = shared.transport.capabilities();
-        let mut machine = Machine::new(
-            shared.policy.clone(),
-            &capabilities,
-            mode,
-            parked,
-            &orders.paused_keys,
-            seed,
-            asked,
-            clock::now(),
-        );
-        match shared.store.crashes(&lease).await {
-            Ok(crashes) => machine.isolate(crashes),
-            Err(e) => {
-                shared.handle.update(|s| s.active = false);
-                return Err(e);
-            }
-        }
+        let crashes = shared.store.crashes(&lease).await.inspect_err(|_| shared.handle.update(|s| s.active = false))?;
+        let before = Before { parked, paused_keys: orders.paused_keys, crashes };
+        let machine = Machine::new(shared.policy.clone(), &capabilities, mode, before, seed, asked, clock::now());
         let (revision, look_at) = (orders.revision, Some(clock::now() + LOOK));
         let session = Session { shared, lease, machine, wakeups: shared.store.wakeups(), revision, look_at };
         let ended = session.run(stop).await;

@@ -31,7 +31,7 @@ pub(super) struct Notes {
 
 impl Machine {
     /// Begins with what is known of the processes before this one.
-    pub(crate) fn isolate(&mut self, crashes: Crashes) {
+    pub(super) fn isolate(&mut self, crashes: Crashes) {
         if crashes.count < CRASHES && crashes.suspect.is_none() {
             return;
         }

@@ -147,7 +147,7 @@ impl Machine {
             self.repark(m.seq(), entry, now);
         } else {
             self.park(m, entry, now, size(m), 0);
-            self.free(std::iter::once(m.clone()), now);
+            self.free(std::iter::once(*m), now);
         }
     }
 
