@@ -1,0 +1,214 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use outbox_conformance::Ledger;
+use outbox_sql::RelayStatus;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use stores::{Load, MysqlSite, PgSite, Site, SqliteSite};
+use tokio::time::{sleep, timeout};
+
+use super::broker::Broker;
+use super::database::Database;
+use super::relays::{Relays, Start, tail};
+use super::strike::{Over, Stage, trap};
+use super::traffic::{Traffic, probe};
+use crate::{BrokerKind, Bug, Cell, DatabaseKind, Fault, Task};
+
+/// Writers side by side, and their connections.
+const WRITERS: usize = 4;
+/// A recovery that takes longer is none.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The same where something is expected to be missing.
+const PATIENCE_WITH_BUG: Duration = Duration::from_secs(5);
+/// Messages go on behind a recovery, so that its order is seen.
+const AFTERWARDS: Duration = Duration::from_millis(500);
+/// Makes a small disk too small within a second.
+const PADDING: usize = 4_000;
+
+/// Runs cells, one after the other, on servers of its own, which it keeps.
+#[derive(Debug)]
+pub struct Rig {
+    program: PathBuf,
+    databases: Vec<(DatabaseKind, Database)>,
+    brokers: Vec<(BrokerKind, Broker)>,
+    cells: usize,
+}
+
+impl Rig {
+    /// `program` is `env!("CARGO_BIN_EXE_faults-relay")`.
+    #[must_use]
+    pub fn new(program: &str) -> Self {
+        Self { program: program.into(), databases: Vec::new(), brokers: Vec::new(), cells: 0 }
+    }
+
+    /// Runs one cell. What went wrong is in it.
+    pub async fn run(&mut self, task: Task, bug: Option<Bug>) -> Cell {
+        self.cells += 1;
+        let started = Instant::now();
+        let mut cell = Cell::new(task);
+        // Servers that a failed cell leaves behind may be broken.
+        let database = self.databases.iter().position(|(kind, _)| *kind == task.database);
+        let database = database.map(|i| self.databases.swap_remove(i).1);
+        let broker = self.brokers.iter().position(|(kind, _)| *kind == task.broker);
+        let broker = broker.map(|i| self.brokers.swap_remove(i).1);
+        match self.on_servers(task, bug, database, broker, &mut cell).await {
+            Ok((database, broker)) => {
+                self.databases.extend(database.map(|database| (task.database, database)));
+                self.brokers.push((task.broker, broker));
+            }
+            Err(e) => cell.error = Some(format!("{e:#}")),
+        }
+        cell.took = started.elapsed();
+        cell
+    }
+
+    /// Gives the servers back that are fit for further cells.
+    async fn on_servers(
+        &self,
+        task: Task,
+        bug: Option<Bug>,
+        database: Option<Database>,
+        broker: Option<Broker>,
+        cell: &mut Cell,
+    ) -> anyhow::Result<(Option<Database>, Broker)> {
+        let (mut kept, full) = (database, task.fault == Fault::DatabaseFull);
+        let small;
+        let database = if full {
+            small = Database::start(task.database, task.fault).await?;
+            &small
+        } else {
+            if kept.is_none() {
+                kept = Some(Database::start(task.database, task.fault).await?);
+            }
+            kept.as_ref().context("the database")?
+        };
+        let broker = match broker {
+            Some(broker) => broker,
+            None => Broker::start(task.broker).await?,
+        };
+        let name = format!("faults-{}", self.cells);
+        let (url, direct) = database.fresh(&name).await;
+        let connections = u32::try_from(WRITERS)? + 2;
+        let place = Place { program: self.program.clone(), database, broker: &broker, direct, name, task, bug };
+        match task.database {
+            DatabaseKind::Postgres => place.run(PgSite::new(url, connections).await?, cell).await?,
+            DatabaseKind::Mysql => place.run(MysqlSite::new(url, connections).await?, cell).await?,
+            DatabaseKind::Sqlite => {
+                let file = url.trim_start_matches("sqlite://");
+                place.run(SqliteSite::new(file.as_ref(), connections).await?, cell).await?;
+            }
+        }
+        Ok((kept, broker))
+    }
+}
+
+/// Where a cell takes place.
+struct Place<'a> {
+    program: PathBuf,
+    database: &'a Database,
+    broker: &'a Broker,
+    /// Of the database, past the proxy.
+    direct: String,
+    name: String,
+    task: Task,
+    bug: Option<Bug>,
+}
+
+impl Place<'_> {
+    async fn run(self, site: impl Site, cell: &mut Cell) -> anyhow::Result<()> {
+        let (fault, mut rng) = (self.task.fault, StdRng::seed_from_u64(self.task.seed));
+        let topic: &'static str = self.broker.direct().place(&self.name).await?.leak();
+        let trap = trap(fault, &mut rng);
+        cell.trap = trap.to_string();
+        let start = Start {
+            program: self.program,
+            database: site.url().to_owned(),
+            broker: self.broker.url(),
+            trap: Some(trap),
+            refuses: fault == Fault::KilledWithParked,
+            bug: self.bug,
+        };
+        let mut relays = Relays::start(&start).await;
+        let ledger = Arc::new(Ledger::new());
+        let bytes = if fault == Fault::DatabaseFull { PADDING } else { 0 };
+        let load = Load { topic, bytes, writers: WRITERS, seed: self.task.seed, faults: true, ..Load::default() };
+        let traffic = Traffic::start(&site, &ledger, load);
+
+        let stage = Stage { site: &site, database: self.database, broker: self.broker, topic, fault };
+        let over = stage.strike(&mut relays, &mut rng).await?;
+        let patience = if self.bug.is_some() { PATIENCE_WITH_BUG } else { PATIENCE };
+        cell.recovery = recovery(&site, fault, &relays, over, (&self.direct, topic, &ledger), patience).await;
+        stage.aftermath(&mut relays, over).await.with_context(|| relays_said(&relays))?;
+        sleep(AFTERWARDS).await;
+        let written = traffic.stop().await?;
+        if fault == Fault::DatabaseFull && written.failed.0 == 0 {
+            anyhow::bail!("nobody has noticed that the disk was full");
+        }
+        let drained = drained(&site, i64::from(fault == Fault::Poison), patience).await;
+        (cell.waiting, cell.dead) = (drained.waiting, drained.dead);
+        cell.lost_leases = relays.lost_leases().len();
+        let gone = matches!(trap.act, crate::Act::Kill | crate::Act::Terminate);
+        cell.said = relays_said(&relays);
+        relays.stop(gone).await?;
+        for copy in self.broker.direct().read(topic).await? {
+            ledger.received(copy.id, copy.key.as_deref(), copy.payload.as_bytes());
+        }
+        cell.verdict = ledger.check();
+        Ok(())
+    }
+}
+
+/// From the end of the fault to the acknowledgement of what was written behind it.
+async fn recovery(
+    site: &impl Site,
+    fault: Fault,
+    relays: &Relays,
+    over: Over,
+    (direct, topic, ledger): (&str, &str, &Ledger),
+    patience: Duration,
+) -> Option<Duration> {
+    let written = timeout(patience, probe(direct, topic, ledger));
+    let (written, acknowledged) = tokio::join!(written, relays.acknowledged(over.micros, patience));
+    written.ok()?;
+    let mut at = acknowledged?;
+    if fault == Fault::Poison {
+        let dead = drained(site, 1, patience).await;
+        at = (dead.dead == 1).then(Instant::now)?;
+    }
+    Some(at.saturating_duration_since(over.at))
+}
+
+/// What the outbox says of its only relay.
+#[derive(Debug, Clone, Copy, Default)]
+struct Drained {
+    waiting: i64,
+    dead: i64,
+}
+
+/// Waits until nothing waits, and so many are dead.
+async fn drained(site: &impl Site, dead: i64, patience: Duration) -> Drained {
+    let end = Instant::now() + patience;
+    let sum = |all: Vec<RelayStatus>| Drained {
+        waiting: all.iter().map(|relay| relay.waiting + relay.parked).sum(),
+        dead: all.iter().map(|relay| relay.dead).sum(),
+    };
+    let mut last = Drained { waiting: -1, dead: -1 };
+    while Instant::now() < end {
+        // The database may still be coming back.
+        if let Ok(Ok(status)) = timeout(patience, site.status()).await {
+            last = sum(status);
+        }
+        if last.waiting == 0 && last.dead == dead {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    last
+}
+
+fn relays_said(relays: &Relays) -> String {
+    format!("the holder said:\n{}\nthe standby said:\n{}", tail(&relays.holder), tail(&relays.standby))
+}
