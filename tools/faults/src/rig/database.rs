@@ -9,7 +9,7 @@ use crate::{DatabaseKind, Fault};
 /// Bytes: Postgres brings 40 MiB, and needs room for its log.
 const POSTGRES_DISK: u64 = 160 << 20;
 const MYSQL_DISK: u64 = 400 << 20;
-const SQLITE_DISK: u64 = 8 << 20;
+const SQLITE_DISK: u64 = 64 << 20;
 
 /// A database of the rig's own behind a proxy, or a folder for files.
 #[derive(Debug)]

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_WITH_BUG: Duration = Duration::from_secs(5);
 /// Messages go on behind a recovery, so that its order is seen.
 const AFTERWARDS: Duration = Duration::from_millis(500);
+/// How often the outbox is asked.
+const ASK: Duration = Duration::from_millis(50);
 /// Makes a small disk too small within a second.
 const PADDING: usize = 4_000;
 
@@ -147,8 +149,8 @@ impl Place<'_> {
         if fault == Fault::DatabaseFull && written.failed.0 == 0 {
             anyhow::bail!("nobody has noticed that the disk was full");
         }
-        let drained = drained(&site, i64::from(fault == Fault::Poison), patience).await;
-        (cell.waiting, cell.dead) = (drained.waiting, drained.dead);
+        let left = outbox(&site, patience, |found| found.waiting == 0).await;
+        (cell.waiting, cell.dead) = (left.waiting, left.dead);
         cell.lost_leases = relays.lost_leases().len();
         let gone = matches!(trap.act, crate::Act::Kill | crate::Act::Terminate);
         cell.said = relays_said(&relays);
@@ -175,36 +177,36 @@ async fn recovery(
     written.ok()?;
     let mut at = acknowledged?;
     if fault == Fault::Poison {
-        let dead = drained(site, 1, patience).await;
-        at = (dead.dead == 1).then(Instant::now)?;
+        let found = outbox(site, patience, |found| found.dead == 1).await;
+        at = (found.dead == 1).then(Instant::now)?;
     }
     Some(at.saturating_duration_since(over.at))
 }
 
 /// What the outbox says of its only relay.
-#[derive(Debug, Clone, Copy, Default)]
-struct Drained {
+#[derive(Debug, Clone, Copy)]
+struct Found {
     waiting: i64,
     dead: i64,
 }
 
-/// Waits until nothing waits, and so many are dead.
-async fn drained(site: &impl Site, dead: i64, patience: Duration) -> Drained {
+/// Asks until that is enough, or the patience is at its end.
+async fn outbox(site: &impl Site, patience: Duration, enough: impl Fn(&Found) -> bool) -> Found {
     let end = Instant::now() + patience;
-    let sum = |all: Vec<RelayStatus>| Drained {
+    let sum = |all: Vec<RelayStatus>| Found {
         waiting: all.iter().map(|relay| relay.waiting + relay.parked).sum(),
         dead: all.iter().map(|relay| relay.dead).sum(),
     };
-    let mut last = Drained { waiting: -1, dead: -1 };
+    let mut last = Found { waiting: -1, dead: -1 };
     while Instant::now() < end {
         // The database may still be coming back.
         if let Ok(Ok(status)) = timeout(patience, site.status()).await {
             last = sum(status);
         }
-        if last.waiting == 0 && last.dead == dead {
+        if enough(&last) {
             break;
         }
-        sleep(Duration::from_millis(50)).await;
+        sleep(ASK).await;
     }
     last
 }
