@@ -4,7 +4,6 @@ use crate::{BrokerKind, DatabaseKind, Fault};
 
 /// One cell to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "tests build it")]
 pub struct Task {
     /// What fails.
     pub fault: Fault,

@@ -48,7 +48,6 @@ impl fmt::Display for Table {
 
 /// One line of the table, to be shown while others still run.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "a way to show it")]
 pub struct Line<'a>(pub &'a Cell);
 
 impl fmt::Display for Line<'_> {

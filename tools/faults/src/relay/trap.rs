@@ -1,10 +1,10 @@
 use std::fmt;
+use std::process::{Command, id};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::process::{Signal, getpid, kill_process};
 
 use super::said::STRUCK;
 
@@ -132,13 +132,15 @@ impl Traps {
         }
         println!("{STRUCK} {trap}");
         let signal = match trap.act {
-            Act::Kill => Signal::KILL,
-            Act::Stop => Signal::STOP,
-            Act::Terminate => Signal::TERM,
+            Act::Kill => "-KILL",
+            Act::Stop => "-STOP",
+            Act::Terminate => "-TERM",
             Act::Jump(_) | Act::Stand(_) | Act::Tell => return Some(trap.act),
         };
-        if let Err(e) = kill_process(getpid(), signal) {
-            println!("the trap {trap} failed: {e}");
+        // The thread waits for it, and there is no other one of the relay's.
+        match Command::new("kill").args([signal, &id().to_string()]).status() {
+            Ok(status) if status.success() => {}
+            failed => println!("the trap {trap} failed: {failed:?}"),
         }
         None
     }

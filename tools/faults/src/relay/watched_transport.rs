@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use outbox_core::{Batch, BoxError, Finding, Outcome, Outcomes, Transport, TransportCapabilities, async_trait};
+use outbox_core::transport::Outcome;
+use outbox_core::{Batch, BoxError, Finding, Outcomes, Transport, TransportCapabilities, async_trait};
 
 use super::said::Acknowledged;
 use super::trap::{Point, Traps};

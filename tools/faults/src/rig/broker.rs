@@ -1,5 +1,5 @@
 use outbox_core::Message;
-use pairings::{Broker as _, KafkaBroker, LARGEST, NatsBroker, RabbitMqBroker};
+use pairings::{KafkaBroker, LARGEST, NatsBroker, RabbitMqBroker};
 use testkit::{Proxy, free_port};
 
 use crate::BrokerKind;

@@ -61,7 +61,7 @@ fn as_root(command: &[&str], path: &Path) -> anyhow::Result<()> {
     let run = |words: &[&str]| Command::new(words[0]).args(&words[1..]).arg(path).output();
     let mut done = run(command)?;
     if !done.status.success()
-        && let Ok(again) = run(&[&["sudo", "-n"], command].concat())
+        && let Ok(again) = run(&[&["sudo", "-n"][..], command].concat())
     {
         done = again;
     }

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 /// The numbers that relays and verdicts share.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::exhaustive_structs, reason = "a name for constants")]
 pub struct Timing;
 
 impl Timing {
