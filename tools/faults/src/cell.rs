@@ -57,7 +57,8 @@ impl Cell {
         let count = |what: &str, n: usize| (n > 0).then(|| format!("{n} {what}"));
         let must = |holds: bool, what: &str| (!holds).then(|| what.to_owned());
         let dead = i64::from(self.task.fault == Fault::Poison);
-        let late = |took: Duration| format!("recovered after {took:.1?}, not within {:?}", Timing::RECOVERY);
+        let within = Timing::recovery(self.task.fault);
+        let late = |took: Duration| format!("recovered after {took:.1?}, not within {within:?}");
         [
             count("lost", v.lost.len()),
             count("inversions", v.inversions.len()),
@@ -68,7 +69,7 @@ impl Cell {
             must(self.waiting == 0, &format!("{} still waiting", self.waiting)),
             match self.recovery {
                 None => Some("not recovered".to_owned()),
-                Some(took) => must(took <= Timing::RECOVERY, &late(took)),
+                Some(took) => must(took <= within, &late(took)),
             },
             // Else the run shows nothing.
             must(v.committed >= 200, &format!("only {} messages were written", v.committed)),

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Cell, Timing};
+use crate::{Cell, Fault, Timing};
 
 /// A line for every cell.
 #[derive(Debug)]
@@ -37,10 +37,11 @@ impl fmt::Display for Table {
         let worst = self.0.iter().filter_map(|cell| cell.recovery).max().unwrap_or_default();
         writeln!(
             f,
-            "{} cells; duplicates at most {} allowed, recovery within {:.1} s, the slowest {:.1} s",
+            "{} cells; allowed are {} duplicates and a recovery within {:.0} s ({:.0} s: database killed); the slowest took {:.1} s",
             self.0.len(),
             Timing::WINDOW,
-            Timing::RECOVERY.as_secs_f64(),
+            Timing::recovery(Fault::Zombie).as_secs_f64(),
+            Timing::recovery(Fault::DatabaseKilled).as_secs_f64(),
             worst.as_secs_f64()
         )
     }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use outbox_core::transport::Outcome;
 use outbox_core::{
-    AcquireRequest, Acquired, Batch, BoxError, FetchLimits, Finding, Lease, Outcomes, SeqSet, Settlement,
-    Store, StoreCapabilities, StoreError, Transport, TransportCapabilities, Wakeups, async_trait,
+    AcquireRequest, Acquired, Batch, BoxError, FetchLimits, Finding, Lease, Outcomes, SeqSet, Settlement, Store,
+    StoreCapabilities, StoreError, Transport, TransportCapabilities, Wakeups, async_trait,
 };
 use tokio::sync::Mutex;
 

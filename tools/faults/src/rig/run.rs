@@ -23,8 +23,10 @@ const WRITERS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The same where something is expected to be missing.
 const PATIENCE_WITH_BUG: Duration = Duration::from_secs(5);
-/// Messages go on behind a recovery, so that its order is seen.
-const AFTERWARDS: Duration = Duration::from_millis(500);
+/// Of so few messages a run shows little: ...
+const ENOUGH: usize = 200;
+/// ... they go on, and by so many behind a recovery, so that its order is seen.
+const AFTERWARDS: usize = 100;
 /// How often the outbox is asked.
 const ASK: Duration = Duration::from_millis(50);
 /// Makes a small disk too small within a second.
@@ -144,7 +146,11 @@ impl Place<'_> {
         let patience = if self.bug.is_some() { PATIENCE_WITH_BUG } else { PATIENCE };
         cell.recovery = recovery(&site, fault, &relays, over, (&self.direct, topic, &ledger), patience).await;
         stage.aftermath(&mut relays, over).await.with_context(|| relays_said(&relays))?;
-        sleep(AFTERWARDS).await;
+        let enough = ledger.check().committed.max(ENOUGH) + AFTERWARDS;
+        let end = Instant::now() + PATIENCE;
+        while ledger.check().committed < enough && Instant::now() < end {
+            sleep(ASK).await;
+        }
         let written = traffic.stop().await?;
         if fault == Fault::DatabaseFull && written.failed.0 == 0 {
             anyhow::bail!("nobody has noticed that the disk was full");
