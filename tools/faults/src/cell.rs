@@ -17,8 +17,8 @@ pub struct Cell {
     /// From the end of the fault, or from the death of a process, to the acknowledgement of a message that was written
     /// after it; for a poison message, to its dead letter. `None` where that never came.
     pub recovery: Option<Duration>,
-    /// Leases that ended by an error.
-    pub lost_leases: usize,
+    /// Whether a relay or a writer has said that something failed, where that must be seen.
+    pub noticed: bool,
     /// Dead letters.
     pub dead: i64,
     /// What still waits in the end.
@@ -38,7 +38,7 @@ impl Cell {
             trap: String::new(),
             verdict: Verdict::default(),
             recovery: None,
-            lost_leases: 0,
+            noticed: false,
             dead: 0,
             waiting: 0,
             error: None,
@@ -72,6 +72,7 @@ impl Cell {
                 Some(took) => must(took <= within, &late(took)),
             },
             // Else the run shows nothing.
+            must(self.noticed, "nobody has noticed the fault"),
             must(v.committed >= 200, &format!("only {} messages were written", v.committed)),
             must(v.undone <= v.committed / 2, &format!("of {} messages it is not known that they were", v.undone)),
         ]
@@ -102,7 +103,7 @@ mod tests {
         }
         let (fault, database, broker) = (Fault::Zombie, DatabaseKind::Postgres, BrokerKind::Nats);
         let mut cell = Cell::new(Task { fault, database, broker, seed: 1 });
-        (cell.verdict, cell.recovery) = (ledger.check(), Some(Timing::LEASE));
+        (cell.verdict, cell.recovery, cell.noticed) = (ledger.check(), Some(Timing::LEASE), true);
         cell
     }
 
@@ -111,7 +112,7 @@ mod tests {
     #[test]
     fn what_a_cell_must_not_show_is_said() {
         assert_eq!(clean().wrong(), Vec::<String>::new());
-        let broken: [(Breaks, &str); 8] = [
+        let broken: [(Breaks, &str); 9] = [
             (|cell| cell.verdict.lost = vec!["1".into()], "1 lost"),
             (|cell| cell.verdict.duplicates = 201, "201 duplicates: more than a window"),
             (|cell| cell.dead = 1, "1 dead letters, not 0"),
@@ -119,6 +120,7 @@ mod tests {
             (|cell| cell.recovery = None, "not recovered"),
             (|cell| cell.recovery = Some(Duration::from_millis(5_100)), "recovered after 5.1s, not within 5s"),
             (|cell| cell.verdict.committed = 100, "only 100 messages were written"),
+            (|cell| cell.noticed = false, "nobody has noticed the fault"),
             (|cell| cell.error = Some("why".into()), "not run to its end: why"),
         ];
         for (breaks, said) in broken {

@@ -23,7 +23,7 @@ impl fmt::Display for Task {
 
 /// Which cells are run, and with which seed.
 ///
-/// `OUTBOX_TEST_FAULTS`: `full` for all of them; words for those in whose name each of them is (`zombie postgres nats`);
+/// `OUTBOX_TEST_FAULTS`: `full` for all of them; words for those whose name has each of them (`zombie postgres nats`);
 /// left out, for a part: every fault once, and every database with every broker. `OUTBOX_TEST_FAULTS_SEED` sets the
 /// seed.
 #[derive(Debug)]

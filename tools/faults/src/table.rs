@@ -37,7 +37,7 @@ impl fmt::Display for Table {
         let worst = self.0.iter().filter_map(|cell| cell.recovery).max().unwrap_or_default();
         writeln!(
             f,
-            "{} cells; allowed are {} duplicates and a recovery within {:.0} s ({:.0} s: database killed); the slowest took {:.1} s",
+            "{} cells; allowed: {} duplicates, recovery within {:.0} s (database killed: {:.0} s); the slowest {:.1} s",
             self.0.len(),
             Timing::WINDOW,
             Timing::recovery(Fault::Zombie).as_secs_f64(),

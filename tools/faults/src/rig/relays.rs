@@ -72,13 +72,7 @@ impl Relays {
         said(&self.holder) || said(&self.standby)
     }
 
-    /// Leases that ended by an error of the database, or by a late return: each may have sent its window twice.
-    pub(super) fn lost_leases(&self) -> Vec<String> {
-        let lines = [&self.holder, &self.standby].into_iter().flat_map(|process| process.lines_after(0));
-        lines.filter(|line| line.starts_with("Lost")).collect()
-    }
-
-    /// Stops those that still run; they must end in order. Gives what all have said.
+    /// Stops those that still run; they must end in order.
     pub(super) async fn stop(mut self, holder_is_gone: bool) -> anyhow::Result<()> {
         let (standby, holder) = (&mut self.standby, &mut self.holder);
         // The one that waits first: it would take over.

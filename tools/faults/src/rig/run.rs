@@ -1,8 +1,10 @@
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures_util::FutureExt;
 use outbox_conformance::Ledger;
 use outbox_sql::RelayStatus;
 use rand::SeedableRng;
@@ -58,12 +60,14 @@ impl Rig {
         let database = database.map(|i| self.databases.swap_remove(i).1);
         let broker = self.brokers.iter().position(|(kind, _)| *kind == task.broker);
         let broker = broker.map(|i| self.brokers.swap_remove(i).1);
-        match self.on_servers(task, bug, database, broker, &mut cell).await {
-            Ok((database, broker)) => {
+        // The testkit panics where a server fails; the other cells can be run all the same.
+        match AssertUnwindSafe(self.on_servers(task, bug, database, broker, &mut cell)).catch_unwind().await {
+            Ok(Ok((database, broker))) => {
                 self.databases.extend(database.map(|database| (task.database, database)));
                 self.brokers.push((task.broker, broker));
             }
-            Err(e) => cell.error = Some(format!("{e:#}")),
+            Ok(Err(e)) => cell.error = Some(format!("{e:#}")),
+            Err(_) => cell.error = Some("it panicked, see above".to_owned()),
         }
         cell.took = started.elapsed();
         cell
@@ -152,12 +156,15 @@ impl Place<'_> {
             sleep(ASK).await;
         }
         let written = traffic.stop().await?;
-        if fault == Fault::DatabaseFull && written.failed.0 == 0 {
-            anyhow::bail!("nobody has noticed that the disk was full");
-        }
+        cell.noticed = match fault {
+            Fault::DatabaseFull => written.failed.0 > 0,
+            Fault::DatabaseCut | Fault::DatabaseKilled | Fault::DatabaseFrozen => relays.said("Lost"),
+            fault if fault.of_a_broker() => relays.said("Outage"),
+            // Seen by what the processes did.
+            _ => true,
+        };
         let left = outbox(&site, patience, |found| found.waiting == 0).await;
         (cell.waiting, cell.dead) = (left.waiting, left.dead);
-        cell.lost_leases = relays.lost_leases().len();
         let gone = matches!(trap.act, crate::Act::Kill | crate::Act::Terminate);
         cell.said = relays_said(&relays);
         relays.stop(gone).await?;
