@@ -88,9 +88,9 @@ pub(crate) static MYSQL: Kind = Kind {
         "--innodb-doublewrite=OFF",
     ],
     durable: &["--max-connections=200"],
-    // With a full disk, the binary log waits for a minute before it looks again, and a redo log that needs a further
-    // file ends the server: one such file lasts for a test.
-    small: &["--skip-log-bin", "--innodb-redo-log-capacity=1G"],
+    // With a full disk, the binary log waits for a minute before it looks again, and a redo log of 8M that needs a
+    // further file ends the server. One of 512M has them all beforehand.
+    small: &["--skip-log-bin", "--innodb-redo-log-capacity=512M"],
     shared: OnceCell::const_new(),
     swept: OnceCell::const_new(),
 };

@@ -6,9 +6,9 @@ use testkit::{Mysql, Postgres, Proxy, Server};
 use super::small_disk::SmallDisk;
 use crate::{DatabaseKind, Fault};
 
-/// Bytes: Postgres brings 40 MiB, and needs room for its log.
+/// Bytes: Postgres brings 40 MiB, MySQL 200, and each needs room for its log.
 const POSTGRES_DISK: u64 = 160 << 20;
-const MYSQL_DISK: u64 = 400 << 20;
+const MYSQL_DISK: u64 = 800 << 20;
 const SQLITE_DISK: u64 = 64 << 20;
 
 /// A database of the rig's own behind a proxy, or a folder for files.
