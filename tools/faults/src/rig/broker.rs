@@ -14,7 +14,7 @@ pub(super) struct Broker {
 #[derive(Debug)]
 enum Kind {
     Kafka(KafkaBroker),
-    RabbitMq(RabbitMqBroker),
+    RabbitMq(Box<RabbitMqBroker>),
     Nats(NatsBroker),
 }
 
@@ -31,7 +31,7 @@ impl Broker {
             BrokerKind::RabbitMq => {
                 let broker = RabbitMqBroker::start().await;
                 let proxy = Proxy::start(at(broker.server().port())).await?;
-                Self { kind: Kind::RabbitMq(broker), proxy }
+                Self { kind: Kind::RabbitMq(Box::new(broker)), proxy }
             }
             BrokerKind::Nats => {
                 let broker = NatsBroker::start().await;
@@ -55,7 +55,7 @@ impl Broker {
     pub(super) fn direct(&self) -> &dyn pairings::Broker {
         match &self.kind {
             Kind::Kafka(broker) => broker,
-            Kind::RabbitMq(broker) => broker,
+            Kind::RabbitMq(broker) => &**broker,
             Kind::Nats(broker) => broker,
         }
     }
