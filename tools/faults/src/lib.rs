@@ -13,6 +13,10 @@
 //! it lasts; it does not decide how processes and servers interleave, so a replay meets the same fault, and mostly but
 //! not always the same moment. `OUTBOX_TEST_FAULTS_SEED` sets it, `OUTBOX_TEST_FAULTS` chooses cells: `full`, or words
 //! that a cell's name must have (`zombie postgres nats`).
+//!
+//! What is allowed: no lost message, no inversion, one window of duplicates, and a recovery within the lease and 2 s.
+//! Two faults are allowed more, each for a reason that stands where it is allowed: a database that starts for many
+//! seconds (`Timing::recovery`), and one whose disk is full (`Cell::wrong`).
 
 mod cell;
 mod fault;

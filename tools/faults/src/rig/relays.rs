@@ -72,6 +72,12 @@ impl Relays {
         said(&self.holder) || said(&self.standby)
     }
 
+    /// How often one of them has taken the lease.
+    pub(super) fn acquired(&self) -> usize {
+        let lines = [&self.holder, &self.standby].into_iter().flat_map(|process| process.lines_after(0));
+        lines.filter(|line| line.starts_with("Acquired")).count()
+    }
+
     /// Stops those that still run; they must end in order.
     pub(super) async fn stop(mut self, holder_is_gone: bool) -> anyhow::Result<()> {
         let (standby, holder) = (&mut self.standby, &mut self.holder);

@@ -165,6 +165,7 @@ impl Place<'_> {
         };
         let left = outbox(&site, patience, |found| found.waiting == 0).await;
         (cell.waiting, cell.dead) = (left.waiting, left.dead);
+        cell.acquired = relays.acquired();
         let gone = matches!(trap.act, crate::Act::Kill | crate::Act::Terminate);
         cell.said = relays_said(&relays);
         relays.stop(gone).await?;
