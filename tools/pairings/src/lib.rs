@@ -18,7 +18,7 @@ mod store;
 mod table;
 mod writer;
 
-pub use broker::{Broker, KafkaBroker, MemoryBroker, NatsBroker, Planted, RabbitMqBroker, SnsBroker, TRANSPORTS};
+pub use broker::{Broker, KafkaBroker, LARGEST, MemoryBroker, NatsBroker, Planted, RabbitMqBroker, SnsBroker, TRANSPORTS};
 pub use cell::Cell;
 pub use databases::Databases;
 pub use load::{KEYS, MESSAGES};

@@ -21,8 +21,12 @@ use crate::site::{AGGREGATES, Site};
 /// pauses and now and then one that is longer than the relay waits between two settlements, and calm times: two
 /// writers, which take their time. Some mistakes need many transactions in flight, and some need that nobody else
 /// ends one.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Load {
+    /// Where the messages go. Default `stress`.
+    pub topic: &'static str,
+    /// By which each payload is longer than it has to be.
+    pub bytes: usize,
     /// Messages to be committed, or a few more.
     pub messages: usize,
     /// How many writers.
@@ -34,6 +38,12 @@ pub struct Load {
     pub faults: bool,
     /// Whether two of a few aggregates are locked, in any order, so that transactions deadlock.
     pub rough: bool,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { topic: "stress", bytes: 0, messages: 0, writers: 0, seed: 0, faults: false, rough: false }
+    }
 }
 
 /// What the writers did.
@@ -87,6 +97,13 @@ impl Load {
         }
         all
     }
+
+    fn message(self, aggregate: usize, order: u64) -> (Message, Expected) {
+        let text = format!("{aggregate} at {order}{}", " ".repeat(self.bytes));
+        let message = Message::new(self.topic, "aggregate.changed").key(aggregate).text(text);
+        let expected = Expected::new(message.id, &message.payload).key(aggregate.to_string()).order(order);
+        (message, expected)
+    }
 }
 
 struct Writer<S> {
@@ -125,7 +142,7 @@ impl<S: Site> Writer<S> {
                 pause(self.rng.random_range(0..15)).await;
             }
             let mut messages = Vec::new();
-            let end = timeout(PATIENCE, self.transaction(calm, load.rough, &mut messages)).await;
+            let end = timeout(PATIENCE, self.transaction(calm, load, &mut messages)).await;
             let end = end.unwrap_or_else(|e| End::Failed(e.into(), true));
             in_a_row = if matches!(end, End::Failed(..)) { in_a_row + 1 } else { 0 };
             match end {
@@ -153,12 +170,12 @@ impl<S: Site> Writer<S> {
         }
     }
 
-    async fn transaction(&mut self, calm: bool, rough: bool, messages: &mut Vec<Expected>) -> End {
+    async fn transaction(&mut self, calm: bool, load: Load, messages: &mut Vec<Expected>) -> End {
         let mut tx = match self.site.begin().await {
             Ok(tx) => tx,
             Err(e) => return End::Failed(e, false),
         };
-        let filled = self.fill(&mut tx, calm, rough, messages).await;
+        let filled = self.fill(&mut tx, calm, load, messages).await;
         if let Err(e) = filled {
             return End::Failed(e, false);
         }
@@ -178,18 +195,18 @@ impl<S: Site> Writer<S> {
         &mut self,
         tx: &mut S::Tx,
         calm: bool,
-        rough: bool,
+        load: Load,
         messages: &mut Vec<Expected>,
     ) -> anyhow::Result<()> {
-        let aggregates = if rough { FEW_AGGREGATES } else { AGGREGATES };
+        let aggregates = if load.rough { FEW_AGGREGATES } else { AGGREGATES };
         let (first, second) = (self.rng.random_range(0..aggregates), self.rng.random_range(0..aggregates));
-        let two = if rough { first != second } else { first < second && self.rng.random_ratio(1, 4) };
+        let two = if load.rough { first != second } else { first < second && self.rng.random_ratio(1, 4) };
         let mut last = None;
         for aggregate in [Some(first), two.then_some(second)].into_iter().flatten() {
             let version = self.site.touch(tx, aggregate).await?;
             self.pause(if calm { 0..15 } else { 0..2 }).await;
             let many = if self.rng.random_ratio(1, 2) { 1 } else { self.rng.random_range(2..=8) };
-            let batch = (0..many).map(|n| message(aggregate, version * 16 + n)).collect::<Vec<_>>();
+            let batch = (0..many).map(|n| load.message(aggregate, version * 16 + n)).collect::<Vec<_>>();
             messages.extend(batch.iter().map(|(_, expected)| expected.clone()));
             self.site.enqueue(tx, batch.into_iter().map(|(m, _)| m).collect()).await?;
             last = Some((aggregate, version * 16 + many));
@@ -197,7 +214,7 @@ impl<S: Site> Writer<S> {
         // At the end: on MySQL, in REPEATABLE READ, what a savepoint took back leaves a lock on the end of the table.
         // Whoever locks something else afterwards may deadlock with the next writer.
         if let Some((aggregate, order)) = last.filter(|_| self.rng.random_ratio(1, 10)) {
-            let (inner, expected) = message(aggregate, order);
+            let (inner, expected) = load.message(aggregate, order);
             let keep = self.rng.random();
             self.site.savepoint(tx, inner, keep).await?;
             messages.extend(keep.then_some(expected));
@@ -234,10 +251,4 @@ async fn pause(millis: u64) {
     if millis > 0 {
         sleep(Duration::from_millis(millis)).await;
     }
-}
-
-fn message(aggregate: usize, order: u64) -> (Message, Expected) {
-    let message = Message::new("stress", "aggregate.changed").key(aggregate).text(format!("{aggregate} at {order}"));
-    let expected = Expected::new(message.id, &message.payload).key(aggregate.to_string()).order(order);
-    (message, expected)
 }

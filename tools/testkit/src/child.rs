@@ -64,16 +64,28 @@ impl Process {
         drop(self.child.start_kill());
     }
 
+    /// SIGCONT: a process that was stopped goes on.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
     /// SIGTERM.
     ///
     /// # Panics
     /// If the process is gone.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
         // An id that was waited for may belong to another process by now.
         assert!(self.child.id().is_some(), "{} has ended:\n{}", self.name, self.output());
-        let sent = std::process::Command::new("kill").args(["-TERM", &self.pid.to_string()]).output();
+        let sent = std::process::Command::new("kill").args([signal, &self.pid.to_string()]).output();
         let sent = sent.expect("the command kill");
-        assert!(sent.status.success(), "kill -TERM {}: {}", self.name, String::from_utf8_lossy(&sent.stderr));
+        assert!(sent.status.success(), "kill {signal} {}: {}", self.name, String::from_utf8_lossy(&sent.stderr));
     }
 
     /// Waits for its end, and for the end of its output (a grandchild may hold that open, so no longer than a second).
@@ -87,6 +99,12 @@ impl Process {
         let mut lines = self.lines.clone();
         drop(timeout(Duration::from_secs(1), async { while lines.changed().await.is_ok() {} }).await);
         ended.unwrap_or_else(|e| panic!("waiting for {}: {e}", self.name))
+    }
+
+    /// The lines behind the first so many, as far as they have come.
+    #[must_use]
+    pub fn lines_after(&self, first: usize) -> Vec<String> {
+        self.lines.borrow().iter().skip(first).cloned().collect()
     }
 
     /// All lines so far, of both outputs as they came.

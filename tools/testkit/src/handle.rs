@@ -30,6 +30,11 @@ pub(crate) trait Recipe: std::fmt::Debug + Sync + 'static {
     /// For a container of a test's own.
     fn own_image(&self) -> ContainerRequest<GenericImage>;
 
+    /// The same with its data on a disk in memory of so many bytes.
+    fn small_image(&self, bytes: u64) -> ContainerRequest<GenericImage> {
+        panic!("{} has no image for a disk of {bytes} bytes", self.name())
+    }
+
     /// Whether it answers at this URL: what clients need, not just a port.
     fn answers(&self, url: String) -> BoxFuture<'static, Result<(), String>>;
 
@@ -58,9 +63,18 @@ impl Handle {
 
     /// A container of the caller's own, behind a published port.
     pub(crate) async fn own(recipe: &'static dyn Recipe) -> Self {
+        Self::own_of(recipe, || recipe.own_image()).await
+    }
+
+    /// The same with its data on a disk in memory of so many bytes.
+    pub(crate) async fn own_small(recipe: &'static dyn Recipe, bytes: u64) -> Self {
+        Self::own_of(recipe, || recipe.small_image(bytes)).await
+    }
+
+    async fn own_of(recipe: &'static dyn Recipe, image: impl Fn() -> ContainerRequest<GenericImage>) -> Self {
         let (container, port) = shared::own(recipe.url_variable(), || {
             let port = free_port();
-            (recipe.own_image(), vec![(port, recipe.port())], port)
+            (image(), vec![(port, recipe.port())], port)
         })
         .await;
         Self::started(recipe, recipe.url_at(port), port, container).await

@@ -1,5 +1,6 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use testcontainers::core::Mount;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
 use tokio::sync::OnceCell;
 
@@ -18,12 +19,16 @@ pub(crate) struct Kind {
     port: u16,
     scheme_and_login: &'static str,
     admin_database: &'static str,
+    /// Where the data are, inside the container.
+    pub(crate) data: &'static str,
     environment: (&'static str, &'static str),
     settings: &'static [&'static str],
     /// For the shared server: many connections, and no waiting for the disk.
     quick: &'static [&'static str],
     /// For a server of the test's own: it loses nothing it has acknowledged.
     durable: &'static [&'static str],
+    /// For a server on a small disk, on top of that.
+    small: &'static [&'static str],
     /// The shared server's admin URL, and whether it is our container.
     shared: OnceCell<(String, bool)>,
     /// Whether the databases of long past tests were dropped.
@@ -53,10 +58,12 @@ const fn postgres(
         port: 5432,
         scheme_and_login: "postgres://postgres:test",
         admin_database: "postgres",
+        data: "/var/lib/postgresql/data",
         environment: ("POSTGRES_PASSWORD", "test"),
         settings: &["-c", "max_prepared_transactions=64"],
         quick: &["-c", "max_connections=400", "-c", "fsync=off"],
         durable: &["-c", "max_connections=200"],
+        small: &["-c", "max_wal_size=64MB", "-c", "min_wal_size=32MB"],
         shared: OnceCell::const_new(),
         swept: OnceCell::const_new(),
     }
@@ -70,6 +77,7 @@ pub(crate) static MYSQL: Kind = Kind {
     port: 3306,
     scheme_and_login: "mysql://root:test",
     admin_database: "mysql",
+    data: "/var/lib/mysql",
     environment: ("MYSQL_ROOT_PASSWORD", "test"),
     // Statements stay prepared per connection: the usual limit is reached by 160 connections with 100 each.
     settings: &["--max-prepared-stmt-count=100000", "--innodb-buffer-pool-size=256M", "--mysqlx=OFF"],
@@ -80,6 +88,9 @@ pub(crate) static MYSQL: Kind = Kind {
         "--innodb-doublewrite=OFF",
     ],
     durable: &["--max-connections=200"],
+    // With a full disk, the binary log waits for a minute before it looks again, and a redo log of 8M that needs a
+    // further file ends the server. One of 512M has them all beforehand.
+    small: &["--skip-log-bin", "--innodb-redo-log-capacity=512M"],
     shared: OnceCell::const_new(),
     swept: OnceCell::const_new(),
 };
@@ -92,10 +103,12 @@ pub(crate) static MARIADB: Kind = Kind {
     port: 3306,
     scheme_and_login: "mysql://root:test",
     admin_database: "mysql",
+    data: "/var/lib/mysql",
     environment: ("MARIADB_ROOT_PASSWORD", "test"),
     settings: &["--max-prepared-stmt-count=100000", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=96M"],
     quick: &["--max-connections=400", "--innodb-flush-log-at-trx-commit=2", "--innodb-doublewrite=OFF"],
     durable: &["--max-connections=200"],
+    small: &[],
     shared: OnceCell::const_new(),
     swept: OnceCell::const_new(),
 };
@@ -137,6 +150,11 @@ impl Recipe for Kind {
 
     fn own_image(&self) -> ContainerRequest<GenericImage> {
         self.image().with_cmd(self.durable_settings())
+    }
+
+    fn small_image(&self, bytes: u64) -> ContainerRequest<GenericImage> {
+        let disk = Mount::tmpfs_mount(self.data).with_size_bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.image().with_cmd(self.durable_settings().chain(self.small.iter().copied())).with_mount(disk)
     }
 
     /// Over TCP. The images' first starts also run a server for their preparations, but that one listens on a Unix

@@ -37,6 +37,15 @@ impl Mysql {
         Self(Server::own(&MYSQL).await)
     }
 
+    /// The same with its data on a disk in memory of so many bytes and without a binary log, for
+    /// [`Server::fill_disk`]. A kill loses them.
+    ///
+    /// # Panics
+    /// Like [`own_mysql`](Self::own_mysql), and where the server does not fit.
+    pub async fn own_small_mysql(bytes: u64) -> Self {
+        Self(Server::own_small(&MYSQL, bytes).await)
+    }
+
     /// The same for MariaDB.
     ///
     /// # Panics

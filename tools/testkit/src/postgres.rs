@@ -36,6 +36,14 @@ impl Postgres {
         Self(Server::own(&POSTGRES_17).await)
     }
 
+    /// The same with its data on a disk in memory of so many bytes, for [`Server::fill_disk`]. A kill loses them.
+    ///
+    /// # Panics
+    /// Like [`own`](Self::own), and where the server does not fit.
+    pub async fn own_small(bytes: u64) -> Self {
+        Self(Server::own_small(&POSTGRES_17, bytes).await)
+    }
+
     /// The same for another version; see [`version`](Self::version).
     ///
     /// # Panics

@@ -40,6 +40,13 @@ const SUITES: &[Suite] = &[
         commands: &[&["test", "--package", "pairings", "--", "--nocapture", "--test-threads", "1"]],
     },
     Suite {
+        name: "faults",
+        about: "relays, databases and brokers that fail, each in every way: one table",
+        servers: true,
+        environment: &[("OUTBOX_TEST_FAULTS", "full")],
+        commands: &[&["test", "--package", "faults", "--", "--nocapture", "--test-threads", "1"]],
+    },
+    Suite {
         name: "fast",
         about: "what needs no server: the core, the SQL engine, the checkers",
         servers: false,

@@ -3,7 +3,7 @@ use outbox_kafka::{KafkaConfig, KafkaTransport};
 use stores::Delivery;
 use testkit::Kafka;
 
-use super::Broker;
+use super::{Broker, LARGEST};
 
 /// Kafka 4, killed and started again.
 #[derive(Debug)]
@@ -13,6 +13,17 @@ impl KafkaBroker {
     /// A container of its own.
     pub async fn start() -> Self {
         Self(Kafka::own().await)
+    }
+
+    /// The same, but clients are told to come by this port, where a proxy stands.
+    pub async fn start_behind(proxy_port: u16) -> Self {
+        Self(Kafka::own_behind(proxy_port).await)
+    }
+
+    /// The server itself.
+    #[must_use]
+    pub fn server(&self) -> &Kafka {
+        &self.0
     }
 }
 
@@ -27,7 +38,7 @@ impl Broker for KafkaBroker {
     }
 
     async fn place(&self, name: &str) -> anyhow::Result<String> {
-        self.0.create(name, 3, &[]).await;
+        self.0.create(name, 3, &[("max.message.bytes", &LARGEST.to_string())]).await;
         Ok(name.to_owned())
     }
 

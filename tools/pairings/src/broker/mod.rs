@@ -18,6 +18,9 @@ use stores::Delivery;
 /// The brokers that every store must deliver to, as the table calls them.
 pub const TRANSPORTS: [&str; 5] = ["Kafka", "RabbitMQ", "NATS 2.15", "NATS 2.10", "SNS FIFO"];
 
+/// Bytes: of a larger message Kafka and NATS say that they do not take it. RabbitMQ has no such limit for one queue.
+pub const LARGEST: usize = 500_000;
+
 /// A broker of the run's own, which can be made to fail, and read back.
 #[async_trait]
 pub trait Broker: Debug + Send + Sync {

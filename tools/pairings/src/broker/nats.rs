@@ -9,7 +9,7 @@ use stores::Delivery;
 use testkit::Nats;
 use tokio::time::timeout;
 
-use super::Broker;
+use super::{Broker, LARGEST};
 
 /// What is counted in a stream arrives within this time.
 const SOON: Duration = Duration::from_secs(30);
@@ -32,6 +32,12 @@ impl NatsBroker {
         Self { name: "NATS 2.10", server: Nats::own_210().await }
     }
 
+    /// The server itself.
+    #[must_use]
+    pub fn server(&self) -> &Nats {
+        &self.server
+    }
+
     async fn jetstream(&self) -> anyhow::Result<jetstream::Context> {
         Ok(jetstream::new(async_nats::connect(self.server.url()).await?))
     }
@@ -48,7 +54,12 @@ impl Broker for NatsBroker {
     }
 
     async fn place(&self, name: &str) -> anyhow::Result<String> {
-        let config = stream::Config { name: name.into(), subjects: vec![name.into()], ..stream::Config::default() };
+        let config = stream::Config {
+            name: name.into(),
+            subjects: vec![name.into()],
+            max_message_size: i32::try_from(LARGEST)?,
+            ..stream::Config::default()
+        };
         self.jetstream().await?.create_stream(config).await?;
         Ok(name.to_owned())
     }

@@ -27,6 +27,12 @@ impl RabbitMqBroker {
         Self(RabbitMq::own().await)
     }
 
+    /// The server itself.
+    #[must_use]
+    pub fn server(&self) -> &RabbitMq {
+        &self.0
+    }
+
     async fn connection(&self) -> anyhow::Result<Connection> {
         Ok(Connection::connect(self.0.url(), ConnectionProperties::default()).await?)
     }

@@ -10,6 +10,7 @@ use std::future::Future;
 
 use outbox_core::memory::MemoryTransport;
 use outbox_core::{Message, RelayBuilder};
+use outbox_sql::RelayStatus;
 
 /// An application on one database: aggregates with a version each, and the outbox beside them.
 ///
@@ -62,8 +63,13 @@ pub trait Site: Clone + Send + Sync + 'static {
     /// A relay on the application's own pool, from sqlx.
     fn relay(&self, transport: MemoryTransport) -> RelayBuilder;
 
-    /// What no relay has settled, by the outbox's own count.
-    fn waiting(&self) -> impl Future<Output = anyhow::Result<u64>> + Send;
+    /// How the relays stand, by the outbox's own count.
+    fn status(&self) -> impl Future<Output = anyhow::Result<Vec<RelayStatus>>> + Send;
+
+    /// What no relay has settled, without the parked.
+    fn waiting(&self) -> impl Future<Output = anyhow::Result<u64>> + Send {
+        async { Ok(u64::try_from(self.status().await?.iter().map(|relay| relay.waiting).sum::<i64>())?) }
+    }
 }
 
 /// How many aggregates a site has, numbered from 0.
@@ -103,9 +109,8 @@ macro_rules! sqlx_site {
             StoreRelay::builder("stores", self.outbox.store(self.pool.clone()), transport)
         }
 
-        async fn waiting(&self) -> anyhow::Result<u64> {
-            let waiting: i64 = self.outbox.status(&self.pool).await?.iter().map(|relay| relay.waiting).sum();
-            Ok(u64::try_from(waiting)?)
+        async fn status(&self) -> anyhow::Result<Vec<RelayStatus>> {
+            Ok(self.outbox.status(&self.pool).await?)
         }
     };
 }

@@ -1,5 +1,6 @@
 use outbox_core::memory::MemoryTransport;
 use outbox_core::{Message, RelayBuilder, StoreRelay};
+use outbox_sql::RelayStatus;
 use outbox_sqlx::Mysql;
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{Executor, MySqlPool};

@@ -1,5 +1,6 @@
 use outbox_core::memory::MemoryTransport;
 use outbox_core::{Message, RelayBuilder, StoreRelay};
+use outbox_sql::RelayStatus;
 use outbox_sqlx::Postgres;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Executor, PgPool};

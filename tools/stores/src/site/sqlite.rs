@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use outbox_core::memory::MemoryTransport;
 use outbox_core::{Message, RelayBuilder, StoreRelay};
+use outbox_sql::RelayStatus;
 use outbox_sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Executor, SqlitePool};
