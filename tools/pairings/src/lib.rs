@@ -18,7 +18,9 @@ mod store;
 mod table;
 mod writer;
 
-pub use broker::{Broker, KafkaBroker, LARGEST, MemoryBroker, NatsBroker, Planted, RabbitMqBroker, SnsBroker, TRANSPORTS};
+pub use broker::{
+    Broker, KafkaBroker, LARGEST, MemoryBroker, NatsBroker, Planted, RabbitMqBroker, SnsBroker, TRANSPORTS,
+};
 pub use cell::Cell;
 pub use databases::Databases;
 pub use load::{KEYS, MESSAGES};

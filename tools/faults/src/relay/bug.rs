@@ -1,10 +1,11 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use outbox_core::admin::{Admin, Orders};
 use outbox_core::transport::Outcome;
 use outbox_core::{
-    AcquireRequest, Acquired, Batch, BoxError, FetchLimits, Finding, Lease, Outcomes, SeqSet, Settlement, Store,
-    StoreCapabilities, StoreError, Transport, TransportCapabilities, Wakeups, async_trait,
+    AcquireRequest, Acquired, Batch, BoxError, Crashes, FetchLimits, Finding, Lease, Note, Outcomes, SeqSet,
+    Settlement, Store, StoreCapabilities, StoreError, Transport, TransportCapabilities, Wakeups, async_trait,
 };
 use tokio::sync::Mutex;
 
@@ -147,5 +148,21 @@ impl Store for BuggyStore {
 
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         self.inner.wakeups()
+    }
+
+    async fn crashes(&self, lease: &Lease) -> Result<Crashes, StoreError> {
+        self.inner.crashes(lease).await
+    }
+
+    async fn note(&self, lease: &Lease, note: Note) -> Result<(), StoreError> {
+        self.inner.note(lease, note).await
+    }
+
+    async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {
+        self.inner.orders(relay).await
+    }
+
+    fn admin(&self) -> Option<Arc<dyn Admin>> {
+        self.inner.admin()
     }
 }

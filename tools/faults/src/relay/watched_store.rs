@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use outbox_core::admin::{Admin, Orders};
 use outbox_core::{
-    AcquireRequest, Acquired, Batch, FetchLimits, Lease, Settlement, Store, StoreCapabilities, StoreError, Wakeups,
-    async_trait,
+    AcquireRequest, Acquired, Batch, Crashes, FetchLimits, Lease, Note, Settlement, Store, StoreCapabilities,
+    StoreError, Wakeups, async_trait,
 };
 
 use super::trap::{Point, Traps};
@@ -57,5 +58,21 @@ impl Store for WatchedStore {
 
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         self.inner.wakeups()
+    }
+
+    async fn crashes(&self, lease: &Lease) -> Result<Crashes, StoreError> {
+        self.inner.crashes(lease).await
+    }
+
+    async fn note(&self, lease: &Lease, note: Note) -> Result<(), StoreError> {
+        self.inner.note(lease, note).await
+    }
+
+    async fn orders(&self, relay: &str) -> Result<Orders, StoreError> {
+        self.inner.orders(relay).await
+    }
+
+    fn admin(&self) -> Option<Arc<dyn Admin>> {
+        self.inner.admin()
     }
 }
