@@ -19,11 +19,14 @@ fn due(name: impl ToString, key: &str) -> Message {
     Message::new("t", name.to_string()).key(key).deliver_at(SystemTime::now() - HOUR)
 }
 
+/// A statement with its parameters.
+type Asked = (String, Vec<Value>);
+
 /// Notes what is asked, and dies before the commit of a transaction that moves something, so many times.
 #[derive(Debug, Clone)]
 struct Watched {
     inner: Arc<dyn Driver>,
-    asked: Arc<Mutex<Vec<(String, Vec<Value>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
     deaths: Arc<Mutex<usize>>,
 }
 

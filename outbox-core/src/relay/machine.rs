@@ -53,6 +53,9 @@ pub(crate) struct Machine {
     mode: Mode,
     /// Handed out and not settled.
     window: Size,
+    /// Messages that the window may hold now: after an error of the store one at first, and twice as many with every
+    /// settlement, so that a store that takes none makes few duplicates however often it is tried.
+    room: usize,
     ready: VecDeque<Batch>,
     /// What an outage gave back, until its publishes have all ended.
     stalled: BTreeMap<i64, Slot>,
@@ -105,6 +108,8 @@ pub(crate) struct Before {
     pub(crate) paused_keys: Vec<String>,
     /// Of the processes before this one.
     pub(crate) crashes: Crashes,
+    /// The session before this one ended with an error of the store: what this one hands out may be in vain too.
+    pub(crate) failed: bool,
 }
 
 /// What happened since the session began.
@@ -153,7 +158,7 @@ impl Machine {
         asked: Instant,
         now: Instant,
     ) -> Self {
-        let Before { parked, paused_keys, crashes } = before;
+        let Before { parked, paused_keys, crashes, failed } = before;
         let parked_before = parked.iter().map(|p| p.seq).max();
         let parking = Parking::load(parked, paused_keys.iter().map(|key| hash(key)), policy.outage, now);
         let mut machine = Self {
@@ -162,6 +167,7 @@ impl Machine {
             random: Random(seed),
             mode,
             window: Size::default(),
+            room: if failed { 1 } else { policy.window_messages },
             ready: VecDeque::new(),
             stalled: BTreeMap::new(),
             keys: parking.keys().map(|hash| (hash, Key::new(KeyState::Parked))).collect(),
@@ -277,30 +283,38 @@ impl Machine {
         }
         if self.may_fetch() && self.fetch_at <= now {
             self.fetching = true;
-            return Some(Action::Fetch(self.policy.batch));
+            return Some(Action::Fetch(self.next_batch()));
         }
         self.next_retry(now)
     }
 
     fn may_fetch(&self) -> bool {
-        let room = self.window.messages + self.policy.batch <= self.policy.window_messages
-            && self.window.bytes < self.policy.window_bytes;
+        let room = !self.is_full();
         let once = self.mode == Mode::Once && self.fetched_once;
         let few = self.parking.len() < self.policy.max_parked || self.parked_before.is_some();
         !self.fetching && !self.draining && !once && room && few
     }
 
+    fn next_batch(&self) -> usize {
+        self.policy.batch.min(self.room)
+    }
+
+    fn is_full(&self) -> bool {
+        self.window.messages + self.next_batch() > self.room || self.window.bytes >= self.policy.window_bytes
+    }
+
     /// Whether settling sooner lets work go on.
     fn hurry(&self) -> bool {
-        let full = self.window.messages + self.policy.batch > self.policy.window_messages
-            || self.window.bytes >= self.policy.window_bytes;
-        full || self.held > 0 || ((self.draining || self.mode != Mode::Run) && self.flights.is_empty())
+        self.is_full() || self.held > 0 || ((self.draining || self.mode != Mode::Run) && self.flights.is_empty())
     }
 
     /// The settlement is confirmed.
     pub(crate) fn settled(&mut self, now: Instant) {
         let (size, dead) = self.plan.confirmed(now);
         self.window.sub(size);
+        if size != Size::default() {
+            self.room = self.room.saturating_mul(2).min(self.policy.window_messages);
+        }
         if !dead.born.is_empty() {
             self.events.extend(dead.born);
             self.release_held(now);

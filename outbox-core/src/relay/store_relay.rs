@@ -83,10 +83,11 @@ impl StoreRelay {
         self.run_until(Box::pin(shutdown)).await
     }
 
-    /// One lease: acquired, worked under, given up.
+    /// One lease: acquired, worked under, given up. `failed`: the one before ended with an error.
     async fn session(
         &self,
         mode: Mode,
+        failed: bool,
         stop: &mut (dyn Future<Output = ()> + Send + Unpin),
     ) -> Result<Step, StoreError> {
         let shared = &*self.0;
@@ -124,7 +125,7 @@ impl StoreRelay {
         let seed = (shared.request.owner >> 64) as u64 ^ lease.epoch.cast_unsigned();
         let capabilities = shared.transport.capabilities();
         let crashes = shared.store.crashes(&lease).await.inspect_err(|_| shared.handle.update(|s| s.active = false))?;
-        let before = Before { parked, paused_keys: orders.paused_keys, crashes };
+        let before = Before { parked, paused_keys: orders.paused_keys, crashes, failed };
         let machine = Machine::new(shared.policy.clone(), &capabilities, mode, before, seed, asked, clock::now());
         let (revision, look_at) = (orders.revision, Some(clock::now() + LOOK));
         let session = Session { shared, lease, machine, wakeups: shared.store.wakeups(), revision, look_at };
@@ -155,10 +156,11 @@ impl StoreRelay {
         let mut random = Random(self.0.request.owner as u64);
         // One that is polled to its end shows nothing afterwards.
         let stopped = stop.clone();
-        let (mut failures, mut standing_by, mut paused) = (0, false, false);
+        let (mut failures, mut standing_by, mut paused, mut failed) = (0, false, false, false);
         loop {
             let started = clock::now();
-            let step = self.session(mode, &mut stop).await;
+            let step = self.session(mode, failed, &mut stop).await;
+            failed = step.is_err();
             let was_paused = std::mem::replace(&mut paused, matches!(step, Ok(Step::Paused)));
             let wait = match step {
                 Ok(Step::Finished) => return Ok(stopped.peek().is_none()),
@@ -219,7 +221,7 @@ impl Relay for StoreRelay {
     async fn run_once(&self) -> Result<u64, RelayError> {
         let before = self.handle().stats().delivered;
         let mut never = std::future::pending();
-        match self.session(Mode::Once, &mut never).await.map_err(|e| self.fatal(e))? {
+        match self.session(Mode::Once, false, &mut never).await.map_err(|e| self.fatal(e))? {
             Step::Held(retry_in) => Err(RelayError::Standby { relay: self.0.request.relay.clone(), retry_in }),
             Step::Paused => Err(RelayError::Paused { relay: self.0.request.relay.clone() }),
             Step::Finished | Step::Stopped | Step::Overdue | Step::Changed => {

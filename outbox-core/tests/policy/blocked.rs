@@ -24,8 +24,8 @@ async fn blocks(script: impl Fn(&MessageRef<'_>, u32) -> Say + Send + Sync + Cop
         }
         let left = drained.await.expect("no panic");
         assert!(matches!(left, Err(RelayError::TimedOut { parked: 2, .. })), "{order:?}: {left:?}");
-        // A last attempt may have been under way.
-        assert!((attempts..=attempts + 1).contains(&broker.attempts("1")), "{order:?}: {}", broker.attempts("1"));
+        // One that nothing tells from an outage is not counted.
+        assert!((attempts..=3 * attempts).contains(&broker.attempts("1")), "{order:?}: {}", broker.attempts("1"));
         assert_eq!(broker.attempts("2"), 0, "{order:?}");
         assert!(broker.stored().iter().all(|text| text == "o"));
         assert_eq!(store.dead_letters("test").len(), 0);
