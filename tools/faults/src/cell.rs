@@ -60,9 +60,10 @@ impl Cell {
         let count = |what: &str, n: usize| (n > 0).then(|| format!("{n} {what}"));
         let must = |holds: bool, what: &str| (!holds).then(|| what.to_owned());
         let dead = i64::from(self.task.fault == Fault::Poison);
-        // On a full disk the relay can take its lease again, but not settle: each time it sends its window once more.
-        let times = if self.task.fault == Fault::DatabaseFull { self.acquired.saturating_sub(1).max(1) } else { 1 };
-        let duplicates = Timing::WINDOW * times;
+        // On a full disk a relay can take its lease again, but not settle: each process sends its window once, and then one
+        // message each time.
+        let full = self.task.fault == Fault::DatabaseFull;
+        let duplicates = if full { Timing::WINDOW * 2 + self.acquired } else { Timing::WINDOW };
         let within = Timing::recovery(self.task.fault);
         let late = |took: Duration| format!("recovered after {took:.1?}, not within {within:?}");
         [
