@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_failed_topic_stays_closed_until_every_publish_has_ended_that_was_under_way() {
-        let confirmations = Confirmations::new(false);
+        let confirmations = Confirmations::new(false, None);
         let publish = || confirmations.expect(&Outcomes::new(2)).0;
         let (first, waiting) = (publish(), publish());
         confirmations.topic_failed("t");
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_to_a_failed_topic_holds_back_what_is_under_way_by_then() {
-        let confirmations = Confirmations::new(false);
+        let confirmations = Confirmations::new(false, None);
         let publish = || confirmations.expect(&Outcomes::new(2)).0;
         let first = publish();
         confirmations.topic_failed("t");
