@@ -17,7 +17,7 @@ async fn a_relay_waits_for_a_kafka_that_is_not_there_yet() {
     let config =
         Config::relay_of(&shop.url, &proxy.addr().to_string(), "lease_seconds = 4\npublish_deadline_seconds = 1");
     let mut relay = config.active_relay().await;
-    relay.wait_line("Outage", SOON).await;
+    relay.wait_line("the transport does not answer", SOON).await;
     // For a while: the log tells of each publish that was not answered.
     let tries = || relay.output().matches("did not answer").count();
     eventually("some probes failed", SOON, async || tries() >= 4).await;
