@@ -120,5 +120,6 @@ async fn a_partition_without_leader_keeps_only_its_own_messages_waiting() {
         () = transport.publish(second, &second_out) => panic!("it has no leader"),
         () = others => {}
     }
-    assert_eq!((second_out.get(0), second_out.get(1)), (Outcome::Unknown(None), Outcome::Delivered));
+    let (waits, goes) = (second_out.get(0), second_out.get(1));
+    assert!(matches!(waits, Outcome::Unknown(_)) && goes == Outcome::Delivered, "{waits:?} {goes:?}");
 }
