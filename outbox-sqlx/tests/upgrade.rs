@@ -105,13 +105,13 @@ async fn code_older_than_the_tables_goes_on_under_its_lease_and_then_refuses<S: 
     let relay = shop.relay("a", &to);
     let running = run(&relay);
     eventually("it runs", SOON, || async { relay.handle().stats().active }).await;
-    shop.run("insert into outbox_schema (version) values (4)").await;
+    shop.run("insert into outbox_schema (version) values (5)").await;
     shop.numbered("t", 1..=5).await;
     // A migration adds and takes nothing away, so what runs goes on.
     eventually("it goes on", SOON, || async { relay.handle().stats().delivered == 5 }).await;
     shop.run("update outbox_relay set epoch = epoch + 1").await;
     let error = ended(running).await;
-    assert!(error.contains("version 4") && error.contains("upgrade this program"), "{error}");
+    assert!(error.contains("version 5") && error.contains("upgrade this program"), "{error}");
     for error in
         [shop.try_retain(Duration::ZERO).await.err(), shop.migrate().await.err(), shop.drop_relay("a").await.err()]
     {
@@ -126,7 +126,7 @@ async fn a_standby_that_is_too_old_refuses<S: Shop>() {
     let holder = run(&first);
     eventually("the first has the lease", SOON, || async { first.handle().stats().active }).await;
     assert!(matches!(second.run_once().await, Err(RelayError::Standby { .. })), "its connection is kept");
-    shop.run("insert into outbox_schema (version) values (4)").await;
+    shop.run("insert into outbox_schema (version) values (5)").await;
     let error = ended(run(&second)).await;
     assert!(error.contains("upgrade this program"), "{error}");
     holder.abort();
