@@ -15,6 +15,7 @@ pub(crate) struct RetryConfig {
     on_failure: Option<Failure>,
     on_exhausted: Option<Exhausted>,
     time_to_live_seconds: Option<u64>,
+    publish_deadline_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -58,6 +59,9 @@ impl RetryConfig {
         if let Some(seconds) = self.time_to_live_seconds {
             policy = policy.time_to_live(Duration::from_secs(seconds));
         }
+        if let Some(seconds) = self.publish_deadline_seconds {
+            policy = policy.publish_deadline(Duration::from_secs(seconds));
+        }
         policy
     }
 }
@@ -76,6 +80,7 @@ mod tests {
             on_failure = "skip_superseded"
             on_exhausted = "block_key"
             time_to_live_seconds = 60
+            publish_deadline_seconds = 5
         "#;
         let config: RetryConfig = toml::from_str(text).expect("valid");
         let wanted = RetryPolicy::new()
@@ -83,7 +88,8 @@ mod tests {
             .backoff(Duration::from_millis(10), Duration::from_millis(20))
             .on_failure(OnFailure::SkipSuperseded)
             .on_exhausted(OnExhausted::BlockKey)
-            .time_to_live(Duration::from_secs(60));
+            .time_to_live(Duration::from_secs(60))
+            .publish_deadline(Duration::from_secs(5));
         assert_eq!((config.policy(), config.event_types.as_deref()), (wanted, Some(&["price.*".to_owned()][..])));
         assert_eq!(RetryConfig::default().policy(), RetryPolicy::new());
         assert!(toml::from_str::<RetryConfig>("on_failure = \"ignore\"").is_err());

@@ -149,6 +149,8 @@ const INVALID: &[&str] = &[
 const WRONG: &[&str] = &[
     "error in your SQL syntax",
     "Access denied",
+    // A server answers an unknown user with any of its plugins, also with one that the client does not have.
+    "uthentication plugin",
     "command denied",
     "Unknown database",
     "Unknown system variable",

@@ -8,6 +8,7 @@ use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
 
 use crate::KafkaConfigError;
 use crate::confirm::{Callbacks, Confirmations};
+use crate::token::Tokens;
 
 /// One client of librdkafka, until it is thrown away.
 pub(crate) struct Client {
@@ -23,6 +24,7 @@ impl Client {
     /// `complaint`: of the client before.
     pub(crate) fn new(
         config: &ClientConfig,
+        tokens: Option<Tokens>,
         singly: bool,
         complaint: Option<String>,
     ) -> Result<Self, KafkaConfigError> {
@@ -31,7 +33,8 @@ impl Client {
         if singly {
             config.set("batch.num.messages", "1");
         }
-        let producer = ThreadedProducer::from_config_and_context(&config, Callbacks(confirmations.clone()));
+        let callbacks = Callbacks { confirmations: confirmations.clone(), tokens };
+        let producer = ThreadedProducer::from_config_and_context(&config, callbacks);
         Ok(Self {
             producer: Some(producer.map_err(KafkaConfigError::refused)?),
             sending: Mutex::default(),

@@ -6,6 +6,7 @@ use outbox_core::wire::WireFormat;
 use rdkafka::ClientConfig;
 
 use crate::KafkaConfigError;
+use crate::token::Source;
 
 /// What the order within a key and the delivery rest on: with the names under which librdkafka knows it.
 const FIXED: [(&str, &str); 4] = [
@@ -43,6 +44,8 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("log_level", "3"),
 ];
 
+const OAUTHBEARER: &str = "OAUTHBEARER";
+
 /// Room in a record beside the payload: key, headers, framing. Bytes.
 const OVERHEAD: usize = 100_000;
 /// librdkafka's default for `message.max.bytes` and `batch.size`.
@@ -58,6 +61,7 @@ pub struct KafkaConfig {
     limits: Limits,
     format: WireFormat,
     declare: Option<Declare>,
+    pub(crate) tokens: Option<Source>,
 }
 
 /// How topics are made that are not there.
@@ -77,6 +81,7 @@ impl KafkaConfig {
             limits: Limits::KAFKA,
             format: WireFormat::raw(),
             declare: None,
+            tokens: None,
         }
     }
 
@@ -87,7 +92,7 @@ impl KafkaConfig {
     /// What order and delivery rest on is refused by [`connect`](crate::KafkaTransport::connect): `acks`,
     /// `enable.idempotence`, `enable.gapless.guarantee`, `message.timeout.ms` and their other names, `retries`,
     /// `transactional.id`, `message.max.bytes` (see [`max_payload`](Self::max_payload)). So is the mechanism
-    /// `OAUTHBEARER`, unless the client makes its tokens itself: there is no callback for them.
+    /// `OAUTHBEARER` without a source of tokens: [`tokens`](Self::tokens), or librdkafka's own.
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.insert(name.into(), value.into());
@@ -136,11 +141,41 @@ impl KafkaConfig {
         self.limits.payload.saturating_add(OVERHEAD)
     }
 
-    /// Tokens of SASL/OAUTHBEARER come from the client itself only. Without any it would wait for them for ever.
-    fn has_tokens(&self) -> bool {
-        let is = |name, value: &str| self.options.get(name).is_some_and(|given| given.eq_ignore_ascii_case(value));
-        let wanted = is("sasl.mechanism", "OAUTHBEARER") || is("sasl.mechanisms", "OAUTHBEARER");
-        !wanted || is("sasl.oauthbearer.method", "oidc") || is("enable.sasl.oauthbearer.unsecure.jwt", "true")
+    /// The protocol, in lower case. A client that has no source of tokens would wait for one for ever.
+    fn security(&self) -> Result<Option<String>, KafkaConfigError> {
+        let error = |text: &str| Err(KafkaConfigError::new(text));
+        let given = |name: &str| self.options.get(name).map(|value| value.to_ascii_lowercase());
+        let protocol = given("security.protocol");
+        let mechanism = given("sasl.mechanism").or_else(|| given("sasl.mechanisms"));
+        let bearer = mechanism.as_deref().map(|mechanism| mechanism.eq_ignore_ascii_case(OAUTHBEARER));
+        if self.tokens.is_none() {
+            let own = given("sasl.oauthbearer.method").is_some_and(|method| method == "oidc");
+            let unsecured = given("enable.sasl.oauthbearer.unsecure.jwt").is_some_and(|value| value == "true");
+            return match bearer == Some(true) && !own && !unsecured {
+                true => {
+                    error("OAUTHBEARER has no source of tokens: give KafkaConfig::tokens, or use another mechanism")
+                }
+                false => Ok(protocol),
+            };
+        }
+        if !cfg!(feature = "ssl") {
+            return error(
+                "OAUTHBEARER is not built in: enable the feature `ssl` of outbox-kafka (`kafka-ssl` of outbox)",
+            );
+        }
+        if bearer == Some(false) {
+            return error("KafkaConfig::tokens are for the mechanism OAUTHBEARER: leave sasl.mechanism out");
+        }
+        if self.declare.is_some() {
+            return error(
+                "topics cannot be declared with tokens: leave KafkaConfig::declare out, and create them by hand",
+            );
+        }
+        Ok(Some(match protocol.as_deref() {
+            None | Some("ssl") => "sasl_ssl".into(),
+            Some("plaintext") => "sasl_plaintext".into(),
+            Some(other) => other.to_owned(),
+        }))
     }
 
     /// The settings of the client.
@@ -163,13 +198,8 @@ impl KafkaConfig {
         {
             return error("topics are declared with 1 to 100,000 partitions, and 1 to 1,000 replicas of each".into());
         }
-        if !self.has_tokens() {
-            return error(
-                "OAUTHBEARER has no source of tokens here: use another sasl.mechanism, such as SCRAM-SHA-512".into(),
-            );
-        }
-        let protocol = self.options.get("security.protocol").map(|protocol| protocol.to_ascii_lowercase());
-        if !cfg!(feature = "ssl") && protocol.is_some_and(|protocol| protocol.ends_with("ssl")) {
+        let protocol = self.security()?;
+        if !cfg!(feature = "ssl") && protocol.as_ref().is_some_and(|protocol| protocol.ends_with("ssl")) {
             return error(
                 "TLS is not built in: enable the feature `ssl` of outbox-kafka (`kafka-ssl` of outbox)".into(),
             );
@@ -184,6 +214,12 @@ impl KafkaConfig {
                 return error(format!("the option {name} cannot be set: {why}; leave it out"));
             }
             client.set(name, value);
+        }
+        if let Some(protocol) = protocol {
+            client.set("security.protocol", protocol);
+        }
+        if self.tokens.is_some() {
+            client.set("sasl.mechanism", OAUTHBEARER);
         }
         FIXED.iter().for_each(|(name, value)| _ = client.set(*name, *value));
         Ok(client)
@@ -200,6 +236,7 @@ impl fmt::Debug for KafkaConfig {
             .field("limits", &self.limits)
             .field("format", &self.format)
             .field("declare", &self.declare)
+            .field("tokens", &self.tokens.is_some())
             .finish()
     }
 }
@@ -230,6 +267,27 @@ mod tests {
             assert!(config.option("enable.sasl.oauthbearer.unsecure.jwt", "true").client().is_ok());
         }
         assert!(KafkaConfig::new("b:1").option("sasl.mechanism", "PLAIN").client().is_ok());
+    }
+
+    #[test]
+    #[cfg(feature = "ssl")]
+    fn tokens_bring_their_mechanism_and_tls() {
+        let config = || KafkaConfig::new("b:1").tokens(|| async { Err("none".into()) });
+        for (given, meant) in [
+            (None, "sasl_ssl"),
+            (Some("SSL"), "sasl_ssl"),
+            (Some("plaintext"), "sasl_plaintext"),
+            (Some("SASL_PLAINTEXT"), "sasl_plaintext"),
+        ] {
+            let config = given.into_iter().fold(config(), |config, given| config.option("security.protocol", given));
+            let client = config.client().expect("valid");
+            assert_eq!(client.get("security.protocol"), Some(meant));
+            assert_eq!(client.get("sasl.mechanism"), Some("OAUTHBEARER"));
+        }
+        let error = config().option("sasl.mechanism", "PLAIN").client().expect_err("both").to_string();
+        assert!(error.contains("leave sasl.mechanism out"), "{error}");
+        let error = config().declare(1, 1).client().expect_err("both").to_string();
+        assert!(error.contains("by hand"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outbox_core::Outcomes;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::error::{Fault, is_fatal};
 use crate::keys::Keys;
+use crate::token::Tokens;
 
 /// How many low bits of a confirmation are the index in the batch.
 const INDEX_BITS: u32 = 20;
@@ -250,16 +252,27 @@ impl Confirmations {
     }
 }
 
-/// The client's side of the confirmations.
-#[derive(Debug, Clone)]
-pub(crate) struct Callbacks(pub(crate) Arc<Confirmations>);
+/// What a client calls.
+#[derive(Clone)]
+pub(crate) struct Callbacks {
+    pub(crate) confirmations: Arc<Confirmations>,
+    pub(crate) tokens: Option<Tokens>,
+}
 
 impl ClientContext for Callbacks {
+    /// Asked for with the mechanism OAUTHBEARER only.
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let tokens = self.tokens.as_ref().ok_or("no source of tokens was given")?;
+        tokens.ask().map_err(|e| e as _)
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         if is_fatal(&error) {
-            self.0.die();
+            self.confirmations.die();
         }
-        self.0.complain(&error, reason);
+        self.confirmations.complain(&error, reason);
         tracing::debug!(%error, reason, "Kafka's client");
     }
 }
@@ -269,8 +282,8 @@ impl ProducerContext for Callbacks {
 
     fn delivery(&self, result: &DeliveryResult<'_>, confirmation: usize) {
         match result {
-            Ok(_) => self.0.report(confirmation, Ok(())),
-            Err((e, message)) => self.0.report(confirmation, Err((e, message.topic()))),
+            Ok(_) => self.confirmations.report(confirmation, Ok(())),
+            Err((e, message)) => self.confirmations.report(confirmation, Err((e, message.topic()))),
         }
     }
 }

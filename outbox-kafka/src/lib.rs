@@ -39,7 +39,12 @@
 //! `min.insync.replicas` of 1, a `max.message.bytes` below the largest payload, compaction. See
 //! [`KafkaConfig::declare`] for topics that the transport creates.
 //!
-//! With the feature `ssl`: TLS and SASL/SCRAM, with the system's OpenSSL.
+//! # Who comes
+//! Everything that librdkafka knows is an [option](KafkaConfig::option): SASL/PLAIN as it is; TLS, client certificates
+//! and SASL/SCRAM with the feature `ssl`, which uses the system's OpenSSL; so are tokens (SASL/OAUTHBEARER), by
+//! [`KafkaConfig::tokens`]. Kerberos, and tokens that librdkafka asks an OIDC provider for itself, come with the features
+//! `gssapi` and `curl` of rdkafka, and the system libraries that they need: name them in your own `Cargo.toml`, and set
+//! the options.
 //!
 //! [`KeyOrder::Gapless`]: outbox_core::KeyOrder::Gapless
 
@@ -50,10 +55,12 @@ mod confirm;
 mod error;
 mod handover;
 mod keys;
+mod token;
 mod transport;
 mod url;
 mod wire;
 
 pub use config::KafkaConfig;
 pub use error::KafkaConfigError;
+pub use token::KafkaToken;
 pub use transport::KafkaTransport;

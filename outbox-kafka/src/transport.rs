@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::config::Declare;
 use crate::confirm::Waiting;
 use crate::handover::Handover;
+use crate::token::Tokens;
 use crate::{KafkaConfig, KafkaConfigError};
 
 /// How long requests carry one message each after a broker refused a request for one of its messages.
@@ -29,6 +30,7 @@ const LAST: Duration = Duration::from_secs(5);
 /// topic) does not tell which: for the next 30 s requests carry one message each, so that only that one is rejected.
 pub struct KafkaTransport {
     settings: ClientConfig,
+    tokens: Option<Tokens>,
     capabilities: TransportCapabilities,
     format: WireFormat,
     /// The largest record, in bytes.
@@ -49,12 +51,14 @@ impl KafkaTransport {
     /// Checks the settings and makes a client. The brokers are connected later, and may be absent.
     ///
     /// # Errors
-    /// For a setting that cannot work, by name.
+    /// For a setting that cannot work, by name. For [tokens](KafkaConfig::tokens) outside of a tokio runtime.
     pub fn connect(config: KafkaConfig) -> Result<Self, KafkaConfigError> {
         let settings = config.client()?;
-        let client = Arc::new(Client::new(&settings, false, None)?);
+        let tokens = config.tokens.clone().map(Tokens::new).transpose()?;
+        let client = Arc::new(Client::new(&settings, tokens.clone(), false, None)?);
         Ok(Self {
             settings,
+            tokens,
             capabilities: TransportCapabilities::new().key_order(KeyOrder::Gapless).limits(config.limits()),
             format: config.wire_format().clone(),
             record: config.largest_record(),
@@ -82,7 +86,7 @@ impl KafkaTransport {
             }
         }
         let singly = current.singly_until.is_some_and(|until| Instant::now() < until);
-        let client = Client::new(&self.settings, singly, complaint);
+        let client = Client::new(&self.settings, self.tokens.clone(), singly, complaint);
         let client = Arc::new(client.map_err(|e| format!("no client of Kafka could be made: {e}"))?);
         current.client = Some(client.clone());
         Ok(client)
@@ -168,8 +172,8 @@ impl Transport for KafkaTransport {
             });
             return Ok(unused.into_iter().collect());
         }
-        let (settings, topics) = (self.settings.clone(), topics.to_vec());
-        Check { settings, topics, record: self.record, declare: self.declare }.run().await
+        let (settings, tokens, topics) = (self.settings.clone(), self.tokens.clone(), topics.to_vec());
+        Check { settings, tokens, topics, record: self.record, declare: self.declare }.run().await
     }
 
     async fn close(&self) -> Result<(), BoxError> {

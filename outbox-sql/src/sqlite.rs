@@ -10,7 +10,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0004_desk_and_crashes.sql"),
 ];
 
-const NOW: &str = "cast(unixepoch('subsec') * 1000000 as integer)";
+pub(crate) const NOW: &str = "cast(unixepoch('subsec') * 1000000 as integer)";
 /// SQLite checks no types: what another writer got wrong must not stop the relay.
 const COLUMNS: &str = "seq, substr(cast(id as blob), 1, 16), cast(topic as text), \
     cast(key as text), cast(event_type as text), cast(payload as blob), cast(content_type as text), \

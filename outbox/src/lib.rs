@@ -17,7 +17,7 @@
 //! | `diesel-async-mysql` | `outbox::diesel::AsyncMysql` |
 //! | `sql` | `outbox::sql`: the insert and the schema, for other clients (tokio-postgres, sea-orm, rusqlite, ...) |
 //! | `kafka` | `outbox::kafka::KafkaTransport` |
-//! | `kafka-ssl` | the same with TLS and SASL/SCRAM, with the system's OpenSSL |
+//! | `kafka-ssl` | the same with TLS, SASL/SCRAM and SASL/OAUTHBEARER, with the system's OpenSSL |
 //! | `amqp` | `outbox::amqp::AmqpTransport`, for RabbitMQ |
 //! | `nats` | `outbox::nats::NatsTransport`, for NATS JetStream |
 //! | `sns` | `outbox::sns::SnsTransport`, for Amazon SNS |

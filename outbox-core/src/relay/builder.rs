@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::check::Checked;
 use super::observer::{Observer, RelayHandle};
-use super::policy::{Policy, RetryPolicy};
+use super::policy::{Policy, RetryPolicy, SHORTEST_DEADLINE};
 use super::store_relay::{Inner, StoreRelay};
 use crate::{AcquireRequest, InvalidMessage, StartAt, Store, TopicFilter, Transport};
 
@@ -62,7 +62,8 @@ impl RelayBuilder {
         self
     }
 
-    /// How long one publish may take. Default 10 s; at least 10 ms.
+    /// How long one publish may take. Default 10 s; at least 10 ms. A [`RetryPolicy`] may say otherwise for its event
+    /// types.
     pub fn publish_deadline(mut self, deadline: Duration) -> Self {
         self.policy.publish_deadline = deadline;
         self
@@ -156,12 +157,7 @@ impl RelayBuilder {
         let fits = (1 << 16..=1 << 30).contains(&p.window_bytes);
         require("window", &p.window_bytes, fits, "give 65,536 bytes to 1 GiB")?;
         let deadline = p.publish_deadline;
-        require("publish deadline", &deadline, deadline >= Duration::from_millis(10), "give at least 10 ms")?;
-        let advice = format!("give at least twice the publish deadline, which is {deadline:?}");
-        require("lease", &p.lease, p.lease >= deadline.saturating_mul(2), &advice)?;
-        let drain = p.drain_deadline;
-        let advice = format!("give at least the publish deadline, which is {deadline:?}");
-        require("drain deadline", &drain, drain >= deadline, &advice)?;
+        require("publish deadline", &deadline, deadline >= SHORTEST_DEADLINE, "give at least 10 ms")?;
         let fits = (1..=100_000_000).contains(&p.max_parked);
         require("max_parked", &p.max_parked, fits, "give 1 to 100,000,000 messages")?;
         for (setting, b) in [("outage", p.outage), ("poll", p.poll)] {
@@ -188,6 +184,11 @@ impl RelayBuilder {
         if let Some((setting, given, advice)) = self.policy.rules.policies().find_map(RetryPolicy::contradiction) {
             return Err(RelayConfigError { setting, given, advice });
         }
+        let (p, deadline) = (&self.policy, self.policy.longest_deadline());
+        let advice = format!("give at least twice the longest publish deadline, which is {deadline:?}");
+        require("lease", &p.lease, p.lease >= deadline.saturating_mul(2), &advice)?;
+        let advice = format!("give at least the longest publish deadline, which is {deadline:?}");
+        require("drain deadline", &p.drain_deadline, p.drain_deadline >= deadline, &advice)?;
         let topics = TopicFilter::new(self.topics).map_err(|e| unusable("topics", e))?;
         let mut request = AcquireRequest::new(self.name, self.owner);
         (request.lease, request.start, request.topics) = (self.policy.lease, self.start, topics);

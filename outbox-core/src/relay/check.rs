@@ -123,7 +123,7 @@ fn dedup_window(window: Option<Duration>, policy: &Policy) -> Option<Finding> {
         human(horizon),
         human(retry.backoff.first),
         human(retry.backoff.max),
-        human(policy.publish_deadline),
+        human(policy.longest_deadline()),
         human(policy.lease),
     );
     let minutes = Duration::from_secs(horizon.as_secs().saturating_add(60) / 60 * 60);

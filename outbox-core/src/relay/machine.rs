@@ -5,8 +5,9 @@ mod dispatch;
 mod isolation;
 mod outcome;
 mod rules;
+mod unsure;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 
 use super::breaker::Breaker;
@@ -17,6 +18,7 @@ use super::policy::{Policy, Random};
 use crate::batch::hash;
 use crate::{Batch, Crashes, KeyOrder, Limits, Note, ParkedMessage, Settlement, Slot, TransportCapabilities};
 use isolation::{Isolation, Notes};
+use unsure::Unsure;
 
 /// What the shell is to do now; each ends in one event.
 #[derive(Debug)]
@@ -80,8 +82,7 @@ pub(crate) struct Machine {
     wall: (Instant, i64),
     /// To be told.
     events: Vec<RelayEvent>,
-    /// Handed out once with an unknown end: they may still arrive.
-    maybe_sent: HashSet<i64>,
+    maybe_sent: Unsure,
     fetching: bool,
     reading: bool,
     /// What is read are probes of topics.
@@ -181,7 +182,7 @@ impl Machine {
             breaker: Breaker::new(policy.outage),
             wall: (now, 0),
             events: Vec::new(),
-            maybe_sent: HashSet::new(),
+            maybe_sent: Unsure::default(),
             fetching: false,
             reading: false,
             reading_probes: false,

@@ -13,6 +13,8 @@ pub(crate) struct Parked {
     pub(crate) due: Instant,
     /// Its own; what it waits for has another.
     pub(crate) error: Option<String>,
+    /// What an attempt ended in that may have been an outage: its own error, if it turns out that it was none.
+    pub(crate) said: Option<String>,
     /// It is of a topic that was held when it was last looked at.
     pub(crate) hold: Option<Hold>,
     /// How often its topic failed for it when it was not held. Only the first release makes it due at once: a topic may
@@ -63,6 +65,7 @@ impl Parked {
             attempts: 0,
             due: now,
             error: None,
+            said: None,
             hold: None,
             refused: 0,
             maybe_sent: false,

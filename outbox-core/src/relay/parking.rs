@@ -65,6 +65,7 @@ impl Parking {
                 attempts: p.attempts,
                 due: now + p.due_in,
                 error: p.last_error,
+                said: None,
                 hold: None,
                 refused: 0,
                 maybe_sent: true, // by the process before this one, for all we know
@@ -174,6 +175,13 @@ impl Parking {
     pub(crate) fn set_rule(&mut self, seq: i64, rule: Rule) {
         if let Some(message) = self.messages.get_mut(&seq) {
             message.rule = Some(rule);
+        }
+    }
+
+    /// An attempt ended in something that may have been an outage.
+    pub(crate) fn stalled(&mut self, seq: i64, said: Option<String>) {
+        if let Some(message) = self.messages.get_mut(&seq) {
+            (message.maybe_sent, message.said) = (true, said);
         }
     }
 

@@ -143,7 +143,7 @@ impl Session<'_> {
             }
             .boxed(),
             Action::Publish { id, batch, alone } => {
-                let deadline = self.shared.policy.publish_deadline;
+                let deadline = self.shared.policy.deadline_of(&batch);
                 publish(self.shared.transport.clone(), id, batch, alone, deadline).boxed()
             }
             Action::Note(note) => async move { Done::Noted(store.note(&lease, note).await) }.boxed(),
@@ -194,7 +194,7 @@ impl Session<'_> {
     /// After the lease was lost nothing new is handed over, and nobody acquires again before our own requests ended.
     async fn outlast(&self, mut running: FuturesUnordered<BoxFuture<'static, Done>>) {
         let all = async { while running.next().await.is_some() {} };
-        _ = timeout(self.shared.policy.publish_deadline, all).await;
+        _ = timeout(self.shared.policy.longest_deadline(), all).await;
     }
 
     /// Says whether the transport answers again.

@@ -1,4 +1,4 @@
-//! The layers, by tokio's paused clock: limits, order, catching up, what is traced and forwarded.
+//! The layers, by tokio's paused clock: limits, order, catching up, what is forwarded.
 
 mod broker;
 mod catch_up;
@@ -6,4 +6,3 @@ mod forward;
 mod limits;
 mod order;
 mod relayed;
-mod trace;

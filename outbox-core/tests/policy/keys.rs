@@ -94,3 +94,49 @@ async fn the_newest_of_a_key_is_tried_as_often_as_others() {
         assert_eq!(store.dead_letters("test").len(), 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_alone_keeps_the_reason_that_was_given() {
+    for order in BOTH {
+        let script = |m: &outbox_core::MessageRef<'_>, _| if m.key() == Some("k") { Say::Nothing } else { Say::Yes };
+        let (store, broker) = (MemoryStore::new(), Broker::new(order, script));
+        enqueue(&store, FOUR);
+        let relay = broker.relay(&store).max_attempts(1).build().expect("valid settings");
+        let running = tokio::spawn({
+            let relay = relay.clone();
+            async move { relay.run(std::future::pending()).await }
+        });
+        // What waited behind the first one is tried alone, which might be an outage, until another key goes through.
+        for _ in 0..600 {
+            enqueue(&store, ["t e other o"]);
+            tokio::time::sleep(SECOND).await;
+        }
+        running.abort();
+        let reasons: Vec<String> = store.dead_letters("test").into_iter().map(|(_, reason)| reason).collect();
+        assert_eq!(reasons, ["no answer"; 3], "{order:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_gets_no_answer_in_a_quiet_lane_has_failed_when_others_go_through_each_time() {
+    for order in BOTH {
+        let script = |m: &outbox_core::MessageRef<'_>, _| if m.key() == Some("k") { Say::Nothing } else { Say::Yes };
+        let (store, broker) = (MemoryStore::new(), Broker::new(order, script));
+        let relay = broker.relay(&store).max_attempts(2).build().expect("valid settings");
+        let running = tokio::spawn({
+            let relay = relay.clone();
+            async move { relay.run(std::future::pending()).await }
+        });
+        enqueue(&store, ["t e k 1"]);
+        tokio::time::sleep(SECOND * 600).await;
+        assert!(broker.attempts("1") > 10, "{order:?}");
+        assert_eq!(store.dead_letters("test").len(), 0, "alone it is an outage, however long");
+        for _ in 0..600 {
+            enqueue(&store, ["t e other o"]);
+            tokio::time::sleep(SECOND).await;
+        }
+        running.abort();
+        assert_eq!(store.dead_letters("test").len(), 1, "{order:?}");
+        assert_eq!(broker.stored().len(), 600, "{order:?}");
+    }
+}

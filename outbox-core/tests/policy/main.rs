@@ -2,6 +2,7 @@
 
 mod blocked;
 mod broker;
+mod deadline;
 mod keys;
 mod settings;
 mod time_to_live;

@@ -21,6 +21,9 @@ fn contradictions_name_both_values() {
     let short = RetryPolicy::new().time_to_live(SECOND * 2).backoff(SECOND * 3, SECOND * 9);
     told(|b| b.retry_policy(short), &["time_to_live is 2s", "3s"]);
     told(|b| b.retry_policy_for(["e"], short), &["time_to_live is 2s", "3s"]);
+    let slow = RetryPolicy::new().publish_deadline(SECOND * 20);
+    told(|b| b.retry_policy_for(["e"], slow), &["lease is 30s", "publish deadline", "20s"]);
+    told(|b| b.retry_policy_for(["e"], slow).lease(SECOND * 60).drain_deadline(SECOND), &["drain", "20s"]);
     let both = RetryPolicy::new().on_failure(OnFailure::PassBy).on_exhausted(OnExhausted::BlockKey);
     told(|b| b.retry_policy(both), &["on_exhausted is BlockKey", "on_failure PassBy"]);
 }
@@ -32,5 +35,7 @@ fn bounds_are_told() {
     told(|b| b.retry_policy(RetryPolicy::new().time_to_live(SECOND / 2)), &["time_to_live is 500ms", "1 s"]);
     told(|b| b.retry_policy_for(["a*b"], RetryPolicy::new()), &["retry_policy_for", "one *"]);
     told(|b| b.retry_policy_for(Vec::<String>::new(), RetryPolicy::new()), &["retry_policy_for", "event type"]);
+    let none = RetryPolicy::new().publish_deadline(SECOND / 1_000);
+    told(|b| b.retry_policy_for(["e"], none), &["publish deadline is 1ms", "10 ms"]);
     told(|b| b.max_parked(0), &["max_parked is 0", "1 to 100,000,000"]);
 }

@@ -2,6 +2,7 @@
 
 mod verdict;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outbox_core::{BoxError, Finding};
@@ -9,11 +10,14 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::metadata::MetadataPartition;
+use rdkafka::metadata::{Metadata, MetadataPartition};
+use rdkafka::producer::{Producer, ThreadedProducer};
 use tokio::sync::oneshot;
 
 use crate::KafkaConfigError;
 use crate::config::Declare;
+use crate::confirm::{Callbacks, Confirmations};
+use crate::token::Tokens;
 use verdict::{Needs, Seen, Settings};
 
 /// How long all of it may take. The brokers' answers take some milliseconds each.
@@ -25,6 +29,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// What is to be looked at, and for whom. Not to be printed: the settings have secrets.
 pub(crate) struct Check {
     pub(crate) settings: ClientConfig,
+    pub(crate) tokens: Option<Tokens>,
     pub(crate) topics: Vec<String>,
     /// The largest record that may come, in bytes.
     pub(crate) record: usize,
@@ -32,6 +37,21 @@ pub(crate) struct Check {
 }
 
 type Admin = AdminClient<DefaultClientContext>;
+
+/// Who asks. The client for administration takes no tokens, and a producer knows no settings.
+enum Asker {
+    Admin(Admin),
+    Producer(ThreadedProducer<Callbacks>),
+}
+
+impl Asker {
+    fn metadata(&self, topic: &str, within: Duration) -> Result<Metadata, KafkaError> {
+        match self {
+            Self::Admin(admin) => admin.inner().fetch_metadata(Some(topic), within),
+            Self::Producer(producer) => producer.client().fetch_metadata(Some(topic), within),
+        }
+    }
+}
 
 /// The client's answers come by channels: no runtime's own time or I/O is needed to wait for them.
 fn wait<T>(answer: impl Future<Output = T>) -> Result<T, BoxError> {
@@ -54,7 +74,7 @@ impl Check {
         settings.remove("enable.idempotence");
         settings.remove("enable.gapless.guarantee");
         settings.set("allow.auto.create.topics", "false");
-        let admin: Admin = settings.create().map_err(KafkaConfigError::refused)?;
+        let asker = self.asker(&settings).map_err(KafkaConfigError::refused)?;
         let needs = Needs { record: self.record, batch: self.batch() };
         let mut findings = Vec::new();
         for topic in &self.topics {
@@ -63,25 +83,36 @@ impl Check {
                 findings.push(Finding::new(format!("the topic {topic:?} contains NUL"), "remove it"));
                 continue;
             }
-            let mut seen = look(&admin, topic, end)?;
+            let mut seen = look(&asker, topic, end)?;
             if matches!(seen, Err(Code::UnknownTopicOrPartition | Code::UnknownTopic))
                 && let Some(declare) = self.declare
+                && let Asker::Admin(admin) = &asker
             {
-                if let Err(finding) = self.create(&admin, topic, declare, end)? {
+                if let Err(finding) = self.create(admin, topic, declare, end)? {
                     findings.push(finding);
                     continue;
                 }
-                seen = look_once_made(&admin, topic, end)?;
+                seen = look_once_made(&asker, topic, end)?;
             }
             match seen {
                 Ok(partitions) => {
-                    let settings = settings_of(&admin, topic, end)?;
+                    let settings = match &asker {
+                        Asker::Admin(admin) => settings_of(admin, topic, end)?,
+                        Asker::Producer(_) => None,
+                    };
                     findings.extend(verdict::on(topic, &partitions, settings.as_ref(), &needs));
                 }
                 Err(code) => findings.push(verdict::absent(topic, code)),
             }
         }
         Ok(findings)
+    }
+
+    fn asker(&self, settings: &ClientConfig) -> Result<Asker, KafkaError> {
+        let Some(tokens) = &self.tokens else { return Ok(Asker::Admin(settings.create()?)) };
+        let confirmations = Arc::new(Confirmations::new(false, None));
+        let callbacks = Callbacks { confirmations, tokens: Some(tokens.clone()) };
+        Ok(Asker::Producer(settings.create_with_context(callbacks)?))
     }
 
     /// What the client puts into one request for one partition, in bytes.
@@ -121,8 +152,8 @@ impl Check {
 }
 
 /// The partitions of a topic, or why there are none to be seen.
-fn look(admin: &Admin, topic: &str, end: Instant) -> Result<Result<Vec<Seen>, Code>, BoxError> {
-    let metadata = admin.inner().fetch_metadata(Some(topic), left(end)?)?;
+fn look(asker: &Asker, topic: &str, end: Instant) -> Result<Result<Vec<Seen>, Code>, BoxError> {
+    let metadata = asker.metadata(topic, left(end)?)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let seen = |p: &MetadataPartition| Seen { led: p.leader() >= 0, replicas: p.replicas().len(), isr: p.isr().len() };
     Ok(match found.map(|found| (found.error(), found.partitions())) {
@@ -133,10 +164,10 @@ fn look(admin: &Admin, topic: &str, end: Instant) -> Result<Result<Vec<Seen>, Co
 }
 
 /// Not all brokers know of a new topic at once, and its leaders are elected after its creation.
-fn look_once_made(admin: &Admin, topic: &str, end: Instant) -> Result<Result<Vec<Seen>, Code>, BoxError> {
+fn look_once_made(asker: &Asker, topic: &str, end: Instant) -> Result<Result<Vec<Seen>, Code>, BoxError> {
     let late = Instant::now() + ELECTION;
     loop {
-        let seen = look(admin, topic, end)?;
+        let seen = look(asker, topic, end)?;
         let led = seen.as_ref().is_ok_and(|partitions| !partitions.is_empty() && partitions.iter().all(|p| p.led));
         if led || Instant::now() >= late {
             return Ok(seen);

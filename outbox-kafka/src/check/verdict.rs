@@ -68,8 +68,9 @@ pub(super) fn on(topic: &str, partitions: &[Seen], settings: Option<&Settings>, 
     }
     let Some(settings) = settings else {
         found(
-            format!("the settings of the topic {topic} may not be read"),
-            "allow DescribeConfigs on it, or see to min.insync.replicas (2) and max.message.bytes by hand",
+            format!("the settings of the topic {topic} cannot be read"),
+            "allow DescribeConfigs on it (with tokens they cannot be asked for), or see to min.insync.replicas (2) and \
+             max.message.bytes by hand",
         );
         return findings;
     };

@@ -1,7 +1,6 @@
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use outbox_core::admin::{DeadLetterFilter, DeadMessage};
 
+use crate::replay::{exactly, micros};
 use crate::{Dialect, Value};
 
 /// Conditions with their parameters.
@@ -92,13 +91,4 @@ impl Where {
         self.params.push(value);
         format!("${}", self.params.len())
     }
-}
-
-/// A text as a pattern of LIKE that only it matches.
-pub(super) fn exactly(text: &str) -> String {
-    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
-}
-
-fn micros(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

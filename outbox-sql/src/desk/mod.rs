@@ -12,8 +12,9 @@ use outbox_core::admin::{Admin, DeadLetterFilter, DeadMessage, Paused, WaitingMe
 use outbox_core::{MessageId, StoreError, StoreErrorKind};
 
 use crate::migrate::check;
+use crate::replay::exactly;
 use crate::{Connection, Dialect, Driver, Names, Value};
-use filter::{Where, exactly};
+use filter::Where;
 pub(crate) use orders::OrderBook;
 use statements::Sql;
 
@@ -94,7 +95,7 @@ impl Desk {
             if let Some((relay, seq)) = &place {
                 conditions.behind_place(relay, *seq);
             }
-            let sql = format!("{}{}", self.sql.dead, conditions.end(PORTION));
+            let sql = format!("{}{}", self.sql.places, conditions.end(PORTION));
             let found = conn.query(&sql, &conditions.params).await?;
             let full = found.len() == PORTION;
             let named = |row: &Vec<Value>| (row[0].text().unwrap_or_default().to_owned(), row[1].int().unwrap_or(0));

@@ -1,5 +1,6 @@
 //! The statements of the desk. Of a list of statements the first one that returns a row tells how many messages it was.
 
+use crate::sqlite::NOW;
 use crate::statements::fill;
 use crate::{Dialect, Names};
 
@@ -21,6 +22,8 @@ pub(super) struct Statements<S, L> {
     pub(super) resume_key: S,
     /// Gives relay, key or null, time in microseconds.
     pub(super) paused: S,
+    /// Relay and number of dead letters, without an end.
+    pub(super) places: S,
     /// What a dead letter is read as, without an end.
     pub(super) dead: S,
     /// `$1` relay, `$2` after, `$3` limit.
@@ -43,7 +46,7 @@ impl Sql {
         let (text, parts): (&Text, &[(&str, &str)]) = match dialect {
             Dialect::Postgres => (&POSTGRES, &[("{WHOLE}", WHOLE)]),
             Dialect::Mysql => (&MYSQL, &[("{WHOLE}", MYSQL_WHOLE)]),
-            Dialect::Sqlite => (&SQLITE, &[("{NAMED}", SQLITE_NAMED), ("{WHOLE}", WHOLE), ("{NOW}", SQLITE_NOW)]),
+            Dialect::Sqlite => (&SQLITE, &[("{NAMED}", SQLITE_NAMED), ("{WHOLE}", WHOLE), ("{NOW}", NOW)]),
         };
         let fill = |sql: &str| fill(sql, parts, dialect, names);
         let list = |sqls: &[&str]| sqls.iter().map(|sql| fill(sql)).collect::<Vec<_>>();
@@ -57,6 +60,7 @@ impl Sql {
             pause_key: fill(text.pause_key),
             resume_key: fill(text.resume_key),
             paused: fill(text.paused),
+            places: fill(text.places),
             dead: fill(text.dead),
             waiting: fill(text.waiting),
             replay: list(text.replay),
@@ -70,11 +74,11 @@ impl Sql {
 /// A message as it is kept.
 const WHOLE: &str = "seq, id, topic, key, event_type, payload, content_type, headers, created_at";
 const MYSQL_WHOLE: &str = "seq, id, topic, `key`, event_type, payload, content_type, headers, created_at";
-const SQLITE_NOW: &str = "cast(unixepoch('subsec') * 1000000 as integer)";
 /// Dead letters that can be put back: their number is not that of another message.
 const SQLITE_NAMED: &str = "d.relay = $1 and d.seq in (select value from json_each($2)) \
     and not exists (select 1 from outbox_message m where m.seq = d.seq and m.id <> d.id)";
 
+const PLACES: &str = "select d.relay, d.seq from outbox_dead_letter d";
 const KNOWN: &str = "select 1 from outbox_relay where relay = $1";
 const BUMP: &str = "insert into outbox_control as c (relay, revision) values ($1, 1) \
     on conflict (relay) do update set revision = c.revision + 1";
@@ -95,6 +99,7 @@ const POSTGRES: Text = Statements {
     paused: "select relay, key, (extract(epoch from paused_at) * 1000000)::int8 from (\
             select relay, null key, paused_at from outbox_control where paused_at is not null \
             union all select relay, key, paused_at from outbox_paused_key) p order by relay, key nulls first",
+    places: PLACES,
     dead: "select d.relay, d.seq, replace(d.id::text, '-', ''), d.topic, d.key, d.event_type, \
             encode(d.payload, 'hex'), d.content_type, d.headers::text, \
             (extract(epoch from d.created_at) * 1000000)::int8, d.reason, d.attempts::int8, d.history, \
@@ -146,6 +151,7 @@ const SQLITE: Text = Statements {
     paused: "select relay, key, paused_at from (\
             select relay, null key, paused_at from outbox_control where paused_at is not null \
             union all select relay, key, paused_at from outbox_paused_key) p order by relay, key",
+    places: PLACES,
     dead: "select d.relay, d.seq, lower(hex(d.id)), d.topic, d.key, d.event_type, hex(d.payload), d.content_type, \
             d.headers, d.created_at, d.reason, d.attempts, d.history, d.died_at from outbox_dead_letter d",
     waiting: "select p.seq, lower(hex(m.id)), m.topic, m.key, m.event_type, p.attempts, p.last_error, \
@@ -201,6 +207,7 @@ const MYSQL: Text = Statements {
     paused: "select relay, `key`, timestampdiff(microsecond, '1970-01-01', paused_at) from (\
             select relay, null as `key`, paused_at from outbox_control where paused_at is not null \
             union all select relay, `key`, paused_at from outbox_paused_key) p order by relay, `key`",
+    places: PLACES,
     dead: "select d.relay, d.seq, lower(hex(d.id)), d.topic, d.`key`, d.event_type, hex(d.payload), d.content_type, \
             d.headers, cast(unix_timestamp(d.created_at) * 1000000 as signed), d.reason, cast(d.attempts as signed), \
             d.history, cast(unix_timestamp(d.died_at) * 1000000 as signed) from outbox_dead_letter d",

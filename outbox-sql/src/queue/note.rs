@@ -1,6 +1,7 @@
 use outbox_core::{Crashes, Note, StoreError, StoreErrorKind};
 
 use super::{QueueStore, Session};
+use crate::store::note::told;
 use crate::{Value, literals};
 
 impl QueueStore {
@@ -9,9 +10,7 @@ impl QueueStore {
         let mut conn = kept.take().ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, "crashes"))?;
         let rows = conn.query(&self.sql.crashes, &session.own()).await?;
         *kept = Some(conn);
-        let row = rows.first().ok_or_else(|| StoreError::new(StoreErrorKind::LeaseLost, "crashes"))?;
-        let count = row[0].int().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-        Ok(Crashes { count, suspect: row[1].int() })
+        told(&rows)
     }
 
     pub(super) async fn write_note(&self, session: &Session, note: Note) -> Result<(), StoreError> {

@@ -63,7 +63,8 @@ fn escaped(pattern: &str) -> String {
     exactly(text) + rest
 }
 
-fn exactly(text: &str) -> String {
+/// A text as a pattern of LIKE that only it matches; = would ignore spaces at its end.
+pub(crate) fn exactly(text: &str) -> String {
     text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }
 

@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use outbox_core::{StoreError, StoreErrorKind, TopicFilter};
 
+pub(crate) use archive::exactly;
 pub use archive::restore;
 pub use drop::{drop_relay, force_drop_relay};
 pub(crate) use selection::Selection;
@@ -98,7 +99,7 @@ impl Replay {
     }
 }
 
-fn micros(time: SystemTime) -> i64 {
+pub(crate) fn micros(time: SystemTime) -> i64 {
     let most = |time: std::time::Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
     time.duration_since(UNIX_EPOCH).map_or_else(|before| -most(before.duration()), most)
 }

@@ -1,3 +1,4 @@
+use crate::sqlite::NOW;
 use crate::statements::fill;
 use crate::{Dialect, Names};
 
@@ -20,7 +21,7 @@ impl Sql {
     pub(super) fn new(dialect: Dialect, names: &Names) -> Self {
         let (text, parts): (&Text, &[(&str, &str)]) = match dialect {
             Dialect::Postgres => (&POSTGRES, &[("{COVERED}", POSTGRES_COVERED)]),
-            Dialect::Sqlite => (&SQLITE, &[("{COVERED}", SQLITE_COVERED), ("{NOW}", SQLITE_NOW)]),
+            Dialect::Sqlite => (&SQLITE, &[("{COVERED}", SQLITE_COVERED), ("{NOW}", NOW)]),
             Dialect::Mysql => (&MYSQL, &[]),
         };
         let fill = |sql: &str| fill(sql, parts, dialect, names);
@@ -60,8 +61,6 @@ pub(crate) const SQLITE_COVERED: &str = "(r.replay is null \
     and (json_extract(r.replay, '$.topics') is null or exists (select 1 from json_each(r.replay, '$.topics') t \
          where t.value = m.topic \
             or substr(t.value, -1) = '*' and substr(m.topic, 1, length(t.value) - 1) = rtrim(t.value, '*'))))";
-
-const SQLITE_NOW: &str = "cast(unixepoch('subsec') * 1000000 as integer)";
 
 const POSTGRES: Text = Text {
     setup: "set synchronous_commit = on; set default_transaction_isolation = 'read committed'",

@@ -1,5 +1,6 @@
 use outbox_core::{StoreError, StoreErrorKind};
 
+use crate::sqlite::NOW;
 use crate::{Dialect, Names};
 
 /// The statements of retention.
@@ -69,9 +70,6 @@ impl Sql {
         })
     }
 }
-
-/// On SQLite.
-const NOW: &str = "cast(unixepoch('subsec') * 1000000 as integer)";
 
 const POSTGRES: Text = Text {
     // The one plan that stays good however the table grows: the primary key.

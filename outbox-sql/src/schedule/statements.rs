@@ -80,7 +80,7 @@ pub(crate) fn now(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => "now()",
         Dialect::Mysql => "utc_timestamp(6)",
-        Dialect::Sqlite => "cast(unixepoch('subsec') * 1000000 as integer)",
+        Dialect::Sqlite => crate::sqlite::NOW,
     }
 }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod acquire;
 mod fetch;
-mod note;
+pub(crate) mod note;
 mod progress;
 mod session;
 pub(crate) mod settle;

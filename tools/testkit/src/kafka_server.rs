@@ -10,6 +10,13 @@ const NAME: &str = "outbox-test-kafka";
 /// Of each listener; that of the clients first.
 const PROTOCOLS: &str = "PLAINTEXT:PLAINTEXT,BYPASS:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT";
 
+/// Of a broker that wants to know who comes, with what it checks them by.
+const MECHANISMS: [(&str, &str); 3] = [
+    ("PLAIN", "plain.PlainLoginModule required user_shop=\"s3cr3t\""),
+    ("SCRAM-SHA-512", "scram.ScramLoginModule required"),
+    ("OAUTHBEARER", "oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"shop\""),
+];
+
 /// A real Kafka broker: [`shared`](Self::shared) for most tests, [`own`](Self::own) for those that harm it.
 ///
 /// Topics are never created by use: a message to an unknown topic fails.
@@ -50,23 +57,44 @@ impl Kafka {
         Self::launch(Some(proxy_port)).await
     }
 
-    /// Like [`own`](Self::own), but clients have to say who they are: SASL (`SASL_PLAINTEXT`) with the mechanism `PLAIN`,
-    /// the user `shop` and the password `s3cr3t`.
+    /// Like [`own`](Self::own), but clients have to say who they are: SASL (`SASL_PLAINTEXT`) with the mechanisms `PLAIN`
+    /// and `SCRAM-SHA-512`, the user `shop` and the password `s3cr3t`; or `OAUTHBEARER`, with tokens that nobody signed.
     ///
     /// # Panics
     /// Like [`own`](Self::own).
     pub async fn own_secured() -> Self {
         let (container, (port, bypass)) = shared::own(URL_VARIABLE, || {
             let (port, bypass) = (free_port(), free_port());
-            let jaas = "org.apache.kafka.common.security.plain.PlainLoginModule required user_shop=\"s3cr3t\";";
+            let names = MECHANISMS.map(|(name, _)| name).join(",");
             let image = image(port, port, bypass)
                 .with_env_var("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", PROTOCOLS.replacen(":PLAIN", ":SASL_PLAIN", 1))
-                .with_env_var("KAFKA_LISTENER_NAME_PLAINTEXT_SASL_ENABLED_MECHANISMS", "PLAIN")
-                .with_env_var("KAFKA_LISTENER_NAME_PLAINTEXT_PLAIN_SASL_JAAS_CONFIG", jaas);
+                .with_env_var("KAFKA_LISTENER_NAME_PLAINTEXT_SASL_ENABLED_MECHANISMS", names)
+                // So that a connection ends with the token that it was opened with.
+                .with_env_var("KAFKA_LISTENER_NAME_PLAINTEXT_OAUTHBEARER_CONNECTIONS_MAX_REAUTH_MS", "3600000");
+            let image = MECHANISMS.iter().fold(image, |image, (name, module)| {
+                let name = name.replace('-', "___");
+                let jaas = format!("org.apache.kafka.common.security.{module};");
+                image.with_env_var(format!("KAFKA_LISTENER_NAME_PLAINTEXT_{name}_SASL_JAAS_CONFIG"), jaas)
+            });
             (image, vec![(port, port), (bypass, bypass)], (port, bypass))
         })
         .await;
-        Self::started(container, None, port, bypass).await
+        let kafka = Self::started(container, None, port, bypass).await;
+        kafka.add_user("shop", "s3cr3t").await;
+        kafka
+    }
+
+    /// For `SCRAM-SHA-512`.
+    async fn add_user(&self, name: &str, password: &str) {
+        let (at, secret) =
+            (format!("localhost:{}", self.bypass_port()), format!("SCRAM-SHA-512=[password={password}]"));
+        let tool = ["java", "-cp", "/opt/kafka/libs/*", "kafka.admin.ConfigCommand", "--bootstrap-server", &at];
+        let what = ["--alter", "--entity-type", "users", "--entity-name", name, "--add-config", &secret];
+        self.container("add_user").exec(&[&tool[..], &what[..]].concat()).await;
+    }
+
+    fn bypass_port(&self) -> &str {
+        self.bypass.rsplit_once(':').map_or("", |(_, port)| port)
     }
 
     /// Like [`own`](Self::own), but in the host's network, without Docker's proxy in between: for benchmarks. One at a

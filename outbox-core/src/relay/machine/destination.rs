@@ -22,7 +22,7 @@ impl Machine {
     /// A message of the log whose topic is held is not tried.
     pub(super) fn park_for(&mut self, m: &MessageRef<'_>, hold: Hold, now: Instant) {
         let rule = self.policy.rules.of(m.event_type());
-        let maybe_sent = self.maybe_sent.remove(&m.seq());
+        let maybe_sent = self.maybe_sent.remove(m.seq());
         let entry = Parked { hold: Some(hold), maybe_sent, ..Parked::untried(lane(m), m.key(), rule, now) };
         self.park_key(m, entry, Origin::Ready, now);
     }
@@ -33,7 +33,7 @@ impl Machine {
         let before = self.parking.get(m.seq());
         let refused = before.map_or(0, |p| p.refused) + u32::from(parked && !probe);
         let (attempts, error) = before.map_or((0, None), |p| (p.attempts, p.error.clone()));
-        let maybe_sent = before.is_some_and(|p| p.maybe_sent) || self.maybe_sent.remove(&m.seq());
+        let maybe_sent = before.is_some_and(|p| p.maybe_sent) || self.maybe_sent.remove(m.seq());
         let (lane, rule) = (self.lane_of(m), self.policy.rules.of(m.event_type()));
         let due = if refused == 0 { now } else { now + self.wait_after(refused, rule, Fate::Retry) };
         let key = m.key().filter(|_| matches!(lane, Lane::Key(_)));

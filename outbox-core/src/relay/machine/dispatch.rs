@@ -54,7 +54,7 @@ impl Machine {
             self.refuse(m, e.to_string(), now);
             return false;
         }
-        if self.expire(m, now) {
+        if self.give_up_untried(m, now) {
             return false;
         }
         if let Some(hold) = self.hold_of(m) {
@@ -104,7 +104,7 @@ impl Machine {
 
     /// What is handed to a transport now has ended when the lease ends.
     pub(super) fn may_publish(&self, now: Instant) -> bool {
-        !self.draining && now + self.policy.publish_deadline < self.plan.lease_until
+        !self.draining && now + self.policy.longest_deadline() < self.plan.lease_until
     }
 
     /// Takes out what has to wait since it was made ready, or grew too old. With one in flight per key only a topic can
@@ -123,7 +123,7 @@ impl Machine {
         let mut free = Vec::with_capacity(batch.len());
         for (i, m) in batch.iter().enumerate() {
             let goes = match (self.order, self.hold_of(&m)) {
-                (KeyOrder::OneInFlight, _) if self.expire(&m, now) => false,
+                (KeyOrder::OneInFlight, _) if self.give_up_untried(&m, now) => false,
                 (KeyOrder::OneInFlight, Some(hold)) => {
                     self.park_for(&m, hold, now);
                     false
@@ -253,7 +253,7 @@ impl Machine {
     /// Behind what its key has parked, at once due.
     pub(super) fn park_behind(&mut self, m: &MessageRef<'_>, now: Instant) {
         let rule = self.policy.rules.of(m.event_type());
-        let maybe_sent = self.maybe_sent.remove(&m.seq());
+        let maybe_sent = self.maybe_sent.remove(m.seq());
         let parked = Parked { maybe_sent, ..Parked::untried(lane(m), m.key(), rule, now) };
         self.park(m, parked, now, size(m), 0);
         self.supersede(lane(m), now);

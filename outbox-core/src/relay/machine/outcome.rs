@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 
-use super::dispatch::size;
+use super::dispatch::{lane, size};
 use super::rules::Failure;
 use super::{Flight, Key, KeyState, Machine};
 use crate::relay::parked::{Fate, Lane, Origin, Parked};
@@ -53,6 +53,7 @@ impl Machine {
         let no_answer = !delivered && !alone && silent;
         // A topic that is held may be the only one that gives none.
         let outage = no_answer && !probe;
+        let at_fault = outage && !parked && self.is_at_fault(&batch);
         if outage {
             if self.breaker.is_closed() {
                 self.counts.outages += 1;
@@ -62,7 +63,7 @@ impl Machine {
                 };
                 self.outage = said.iter().find_map(why);
             }
-            self.others_failed |= !parked;
+            self.others_failed |= !parked && !at_fault;
             let unknown = batch.iter().zip(&said).filter(|(_, o)| matches!(o, Outcome::Unknown(_)));
             let heads = unknown.map(|(m, _)| m.seq()).filter(|seq| self.parking.is_head(*seq));
             self.suspects = if self.others_failed { Vec::new() } else { heads.collect() };
@@ -88,7 +89,7 @@ impl Machine {
                         freed.push(i);
                     }
                 }
-                Outcome::Unknown(_) if no_answer => self.stall(&m, parked, || batch.slot(i)),
+                Outcome::Unknown(error) if no_answer && !at_fault => self.stall(&m, parked, error, || batch.slot(i)),
                 Outcome::Unknown(_) if m.key_hash().is_some_and(|key| passed.contains(&key)) => {
                     self.not_tried(&m, parked, now);
                 }
@@ -120,6 +121,9 @@ impl Machine {
     fn something_delivered(&mut self, id: u64, parked: bool, now: Instant) {
         self.last_good = self.last_good.max(Some(id));
         self.others_failed = false;
+        if !parked {
+            self.maybe_sent.others_delivered();
+        }
         let suspects = std::mem::take(&mut self.suspects);
         for seq in suspects.into_iter().filter(|_| !parked) {
             // Of one that is tried again already, that attempt will tell.
@@ -130,6 +134,7 @@ impl Machine {
             let (rule, lane) = (parked.rule.unwrap_or_default(), parked.lane);
             parked.fate = self.fate_after(parked.attempts, rule);
             parked.due = now + self.wait_after(parked.attempts, rule, parked.fate);
+            parked.error = parked.said.take().or(parked.error);
             parked.error.get_or_insert_with(|| "the transport did not say what became of it".into());
             if parked.fate == Fate::Block {
                 self.blocked_now(&parked);
@@ -139,9 +144,17 @@ impl Machine {
         }
     }
 
+    /// Whether it is the fault of the first of them that none of them got an answer: they are of one key, and others are
+    /// delivered each time.
+    fn is_at_fault(&mut self, batch: &Batch) -> bool {
+        let first = lane(&batch.get(0));
+        let one = batch.iter().all(|m| lane(&m) == first);
+        one && self.maybe_sent.unanswered_alone(batch.iter().map(|m| m.seq()))
+    }
+
     fn forget_sent<'a>(&mut self, messages: impl Iterator<Item = MessageRef<'a>>) {
         if !self.maybe_sent.is_empty() {
-            messages.for_each(|m| _ = self.maybe_sent.remove(&m.seq()));
+            messages.for_each(|m| _ = self.maybe_sent.remove(m.seq()));
         }
     }
 
@@ -174,10 +187,10 @@ impl Machine {
     }
 
     /// Back to where it came from, at no cost.
-    fn stall(&mut self, m: &MessageRef<'_>, parked: bool, slot: impl FnOnce() -> Slot) {
+    fn stall(&mut self, m: &MessageRef<'_>, parked: bool, said: Option<String>, slot: impl FnOnce() -> Slot) {
         if parked {
             self.window.sub(size(m));
-            self.parking.mark_maybe_sent(m.seq());
+            self.parking.stalled(m.seq(), said);
         } else {
             self.maybe_sent.insert(m.seq());
             self.stalled.insert(m.seq(), slot());
@@ -199,7 +212,7 @@ impl Machine {
             self.parking.mark_maybe_sent(m.seq());
             return;
         }
-        self.maybe_sent.remove(&m.seq());
+        self.maybe_sent.remove(m.seq());
         let untried = Parked::untried(self.lane_of(m), m.key(), self.policy.rules.of(m.event_type()), now);
         self.park_key(m, Parked { maybe_sent: true, ..untried }, Origin::Flight, now);
     }
@@ -223,7 +236,7 @@ impl Machine {
         self.counts.failed += 1;
         let before = self.parking.get(m.seq());
         let attempts = before.map_or(0, |p| p.attempts) + 1;
-        self.maybe_sent.remove(&m.seq());
+        self.maybe_sent.remove(m.seq());
         let rule = self.policy.rules.of(m.event_type());
         let fate = self.fate_after(attempts, rule);
         let wait = self.wait_after(attempts, rule, fate);
@@ -234,15 +247,15 @@ impl Machine {
     fn reject(&mut self, m: &MessageRef<'_>, parked: bool, error: String, now: Instant) {
         let before = self.parking.get(m.seq());
         let attempts = before.map_or(0, |p| p.attempts) + 1;
-        let maybe_sent = before.is_some_and(|p| p.maybe_sent) || self.maybe_sent.contains(&m.seq());
+        let maybe_sent = before.is_some_and(|p| p.maybe_sent) || self.maybe_sent.contains(m.seq());
         let rule = self.policy.rules.of(m.event_type());
         let blocks = self.policy.rules.blocks(rule);
         if parked {
             self.window.sub(size(m));
         }
         if blocks || maybe_sent {
-            self.maybe_sent.remove(&m.seq());
-            let (fate, wait) = (if blocks { Fate::Block } else { Fate::Bury }, self.policy.publish_deadline);
+            self.maybe_sent.remove(m.seq());
+            let (fate, wait) = (if blocks { Fate::Block } else { Fate::Bury }, self.policy.longest_deadline());
             self.park_failed(m, origin(parked), Failure { error, attempts, rule, fate, wait }, now);
         } else if parked {
             self.parking.set_failure(m.seq(), error, attempts);

@@ -38,7 +38,7 @@ impl Machine {
     pub(super) fn wait_after(&mut self, attempts: u32, rule: Rule, fate: Fate) -> Duration {
         let wait = self.policy.rules.get(rule).backoff.after(attempts, self.random.next());
         // An attempt of unknown end may still arrive.
-        if fate == Fate::Bury { wait.max(self.policy.publish_deadline) } else { wait }
+        if fate == Fate::Bury { wait.max(self.policy.longest_deadline()) } else { wait }
     }
 
     /// Why a message is too old to be tried, if it is.
@@ -56,14 +56,14 @@ impl Machine {
     }
 
     /// Gives up a message of the log that is too old, or that ended the last process. Says whether it was.
-    pub(super) fn expire(&mut self, m: &MessageRef<'_>, now: Instant) -> bool {
+    pub(super) fn give_up_untried(&mut self, m: &MessageRef<'_>, now: Instant) -> bool {
         if let Some(reason) = self.is_guilty(m.seq()) {
             self.bury(m, reason, 1);
             return true;
         }
         let Some(error) = self.too_old(m, now) else { return false };
-        if self.maybe_sent.remove(&m.seq()) {
-            let (rule, wait) = (self.policy.rules.of(m.event_type()), self.policy.publish_deadline);
+        if self.maybe_sent.remove(m.seq()) {
+            let (rule, wait) = (self.policy.rules.of(m.event_type()), self.policy.longest_deadline());
             let failure = Failure { error, attempts: 0, rule, fate: Fate::Bury, wait };
             self.park_failed(m, Origin::Ready, failure, now);
         } else {
@@ -103,7 +103,7 @@ impl Machine {
         } else if let Some(error) = self.too_old(m, now) {
             (parked.error, parked.fate) = (Some(error), Fate::Bury);
             if parked.maybe_sent {
-                parked.due = now + self.policy.publish_deadline;
+                parked.due = now + self.policy.longest_deadline();
                 self.repark(m.seq(), parked, now);
                 return true;
             }
@@ -175,7 +175,7 @@ impl Machine {
         let error = parked.error.as_deref().unwrap_or("it failed");
         parked.error = Some(format!("superseded by a newer message of its key: {error}"));
         parked.fate = Fate::Bury;
-        parked.due = if parked.maybe_sent { now + self.policy.publish_deadline } else { now };
+        parked.due = if parked.maybe_sent { now + self.policy.longest_deadline() } else { now };
         self.repark(seq, parked, now);
     }
 

@@ -12,9 +12,12 @@ pub use on_exhausted::OnExhausted;
 pub use on_failure::OnFailure;
 pub(crate) use random::Random;
 pub use retry_policy::RetryPolicy;
+pub(crate) use retry_policy::SHORTEST_DEADLINE;
 pub(crate) use rules::{Rule, Rules};
 
 use std::time::Duration;
+
+use crate::Batch;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
@@ -27,6 +30,7 @@ pub(crate) struct Policy {
     /// Publishes in flight at once.
     pub(crate) publishes: usize,
     pub(crate) lease: Duration,
+    /// Of a publish, where its retry policy does not say otherwise.
     pub(crate) publish_deadline: Duration,
     pub(crate) drain_deadline: Duration,
     /// What becomes of messages that their broker fails.
@@ -57,6 +61,21 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// How long this publish may take: as long as any of its messages may.
+    pub(crate) fn deadline_of(&self, batch: &Batch) -> Duration {
+        if self.rules.policies().all(|p| p.publish_deadline.is_none()) {
+            return self.publish_deadline;
+        }
+        let own = |event_type| self.rules.get(self.rules.of(event_type)).publish_deadline;
+        let all = batch.iter().map(|m| own(m.event_type()).unwrap_or(self.publish_deadline));
+        all.max().unwrap_or(self.publish_deadline)
+    }
+
+    /// How long any publish may take.
+    pub(crate) fn longest_deadline(&self) -> Duration {
+        self.rules.policies().filter_map(|p| p.publish_deadline).fold(self.publish_deadline, Duration::max)
+    }
+
     /// The longest time between the first and the last copy of a message that the relay sends by itself while nothing is
     /// down: every attempt up to the publish deadline, every wait between two at its longest, and one takeover, which
     /// waits for the lease.
@@ -76,7 +95,7 @@ impl Policy {
     }
 
     pub(crate) fn horizon(&self, retry: &RetryPolicy) -> Duration {
-        let publishes = self.publish_deadline.saturating_mul(retry.max_attempts);
+        let publishes = self.longest_deadline().saturating_mul(retry.max_attempts);
         publishes.saturating_add(retry.backoff.all(retry.max_attempts)).saturating_add(self.lease)
     }
 }

@@ -3,6 +3,9 @@ use std::time::Duration;
 use super::backoff::{Backoff, Jitter};
 use super::{OnExhausted, OnFailure};
 
+/// A publish that may take less is none.
+pub(crate) const SHORTEST_DEADLINE: Duration = Duration::from_millis(10);
+
 /// What becomes of messages that their broker fails. For all of a relay
 /// ([`RelayBuilder::retry_policy`](crate::RelayBuilder::retry_policy)), or for some event types
 /// ([`RelayBuilder::retry_policy_for`](crate::RelayBuilder::retry_policy_for)).
@@ -28,6 +31,8 @@ pub struct RetryPolicy {
     pub(crate) on_failure: OnFailure,
     pub(crate) on_exhausted: OnExhausted,
     pub(crate) time_to_live: Option<Duration>,
+    /// Default: the relay's.
+    pub(crate) publish_deadline: Option<Duration>,
 }
 
 impl RetryPolicy {
@@ -40,6 +45,7 @@ impl RetryPolicy {
             on_failure: OnFailure::HoldKey,
             on_exhausted: OnExhausted::DeadLetter,
             time_to_live: None,
+            publish_deadline: None,
         }
     }
 
@@ -76,9 +82,17 @@ impl RetryPolicy {
         self
     }
 
+    /// How long a publish of such messages may take, at least 10 ms. Of one that holds messages of several policies the
+    /// longest counts, so a short one is for event types that have a topic or a relay of their own. Default: as
+    /// [`RelayBuilder::publish_deadline`](crate::RelayBuilder::publish_deadline) has it.
+    pub const fn publish_deadline(mut self, deadline: Duration) -> Self {
+        self.publish_deadline = Some(deadline);
+        self
+    }
+
     /// What cannot work: setting, value, advice.
     pub(crate) fn contradiction(&self) -> Option<(&'static str, String, String)> {
-        let Self { max_attempts, backoff: Backoff { first, max, .. }, on_failure, on_exhausted, time_to_live } = *self;
+        let Self { max_attempts, backoff: Backoff { first, max, .. }, on_failure, on_exhausted, .. } = *self;
         if !(1..=1_000_000).contains(&max_attempts) {
             return Some(("max_attempts", max_attempts.to_string(), "give 1 to 1,000,000".into()));
         }
@@ -91,7 +105,10 @@ impl RetryPolicy {
                 on_exhausted has to be DeadLetter";
             return Some(("on_exhausted", format!("{on_exhausted:?}"), advice.into()));
         }
-        match time_to_live {
+        if let Some(deadline) = self.publish_deadline.filter(|deadline| *deadline < SHORTEST_DEADLINE) {
+            return Some(("publish deadline", format!("{deadline:?}"), "give at least 10 ms".into()));
+        }
+        match self.time_to_live {
             Some(age) if age < Duration::from_secs(1) => {
                 Some(("time_to_live", format!("{age:?}"), "give at least 1 s".into()))
             }

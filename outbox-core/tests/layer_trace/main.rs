@@ -1,4 +1,9 @@
-//! What is traced of a publish, and what is not.
+//! What is traced of a publish, and what is not. By itself: a test beside these that has no subscriber may be the first
+//! to come by an event, and switch it off for all while a subscriber is being set.
+
+#[path = "../layer/broker.rs"]
+#[expect(dead_code, reason = "the tests of the other layers use the rest")]
+mod broker;
 
 use std::io;
 use std::sync::{Arc, Mutex};
