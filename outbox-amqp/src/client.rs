@@ -7,6 +7,7 @@ use async_compat::Compat;
 use lapin::options::ConfirmSelectOptions;
 use lapin::uri::AMQPScheme;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error};
+use outbox_core::BoxError;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{interval, timeout};
@@ -59,7 +60,11 @@ impl Link {
         }
     }
 
-    async fn connect_to(settings: &Settings) -> Result<Self, Error> {
+    async fn connect_to(settings: &Settings) -> Result<Self, BoxError> {
+        let mut uri = settings.uri.clone();
+        if let Some(source) = &settings.password {
+            uri.authority.userinfo.password = source.ask().await?;
+        }
         let at = &settings.uri.authority;
         let stream = TcpStream::connect((at.host.as_str(), at.port)).await?;
         stream.set_nodelay(true)?;
@@ -77,7 +82,7 @@ impl Link {
         };
         let properties = ConnectionProperties::default().with_connection_name(settings.name.as_str().into());
         let runtime = lapin::runtime::default_runtime()?;
-        let connection = Connection::connector(settings.uri.clone(), runtime, take, properties).await?;
+        let connection = Connection::connector(uri, runtime, take, properties).await?;
         Ok(Self {
             socket,
             connection,

@@ -8,6 +8,7 @@ use outbox_core::Limits;
 use outbox_core::wire::WireFormat;
 
 use crate::AmqpConfigError;
+use crate::password::PasswordSource;
 
 /// Where the URL is found by [`AmqpConfig::from_env`].
 const URL: &str = "OUTBOX_AMQP_URL";
@@ -43,6 +44,7 @@ pub struct AmqpConfig {
     name: String,
     deadline: Duration,
     declare: Option<QueueKind>,
+    pub(crate) password: Option<PasswordSource>,
 }
 
 /// What was given, checked.
@@ -57,6 +59,7 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) connect: Duration,
     pub(crate) declare: Option<QueueKind>,
+    pub(crate) password: Option<PasswordSource>,
 }
 
 impl AmqpConfig {
@@ -74,6 +77,7 @@ impl AmqpConfig {
             name: "outbox".into(),
             deadline: DEADLINE,
             declare: None,
+            password: None,
         }
     }
 
@@ -181,6 +185,7 @@ impl AmqpConfig {
             deadline: self.deadline,
             connect,
             declare: self.declare,
+            password: self.password,
         })
     }
 }

@@ -43,6 +43,7 @@ mod config;
 mod confirm;
 mod error;
 mod handover;
+mod password;
 mod transport;
 mod wire;
 

@@ -184,9 +184,7 @@ async fn show(databases: &[Database], id: MessageId) -> Result<()> {
             println!("created       {}", time::show(dead.created_at));
             println!("given up      {}, after {} attempts", time::show(dead.died_at), dead.attempts);
             println!("reason        {}", dead.reason);
-            if let Some(history) = &dead.history {
-                println!("before        {history}");
-            }
+            dead.history.iter().for_each(|error| println!("attempt       {error}"));
             println!("payload       {} bytes", m.payload.len());
             match std::str::from_utf8(&m.payload) {
                 Ok(text) => println!("{text}"),

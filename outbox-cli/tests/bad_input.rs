@@ -42,7 +42,7 @@ async fn a_wrong_file_is_refused_by_name() {
     is_refused(&file(&format!("{url}\nschema = 'a;b'"), ""), &["schema", "use a letter or _"]).await;
     is_refused(&file("url = \"sqlite:shop.db\"\nschema = \"shop\"", ""), &["SQLite has no schemas", "prefix"]).await;
     is_refused(&file(url, "topics = [\"a*b\"]"), &["topics", "*"]).await;
-    is_refused(&file(url, "lease_seconds = 3"), &["lease", "twice the publish deadline"]).await;
+    is_refused(&file(url, "lease_seconds = 3"), &["lease", "twice the longest publish deadline"]).await;
     is_refused(&file(url, "batch = 0"), &["batch", "1 to 10,000"]).await;
     is_refused(url.replace("url", "[[outbox]]\nurl").as_str(), &["no [[outbox.relay]]"]).await;
     let missing = refused(&["relay", "--config", "/no/such/outbox.toml"]).await;

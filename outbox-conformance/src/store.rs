@@ -79,4 +79,5 @@ crate::suite::suite! { ($)
     admin_5_waiting: "ADMIN-5" "A message that waits is listed; `retry` makes it due at once, at no attempt; `give_up` makes it a dead letter." => admin::waiting;
     admin_6_pauses: "ADMIN-6" "Pauses of a relay and of its keys show in `orders` and in `paused`, until they are resumed." => admin::pauses;
     admin_7_revises: "ADMIN-7" "Whatever changes what a relay has to do raises the revision in its `orders`." => admin::revises;
+    admin_8_tells_attempts: "ADMIN-8" "With a dead letter is told what its failed attempts ended in, the newest first." => admin::tells_attempts;
 }

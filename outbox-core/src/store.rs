@@ -101,6 +101,7 @@ use crate::{Batch, SeqSet, StoreError, TopicFilter};
 ///   letter.
 /// - `ADMIN-6` Pauses of a relay and of its keys show in `orders` and in `paused`, until they are resumed.
 /// - `ADMIN-7` Whatever changes what a relay has to do raises the revision in its `orders`.
+/// - `ADMIN-8` With a dead letter is told what its failed attempts ended in, the newest first.
 ///
 /// A lease is valid until it is released or the name is acquired again; whether one that has expired, and that nobody
 /// took, can still be used and so renewed is the store's choice. A store may remember what is unsettled as at least 64

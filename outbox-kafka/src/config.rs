@@ -215,11 +215,8 @@ impl KafkaConfig {
             }
             client.set(name, value);
         }
-        if let Some(protocol) = protocol {
-            client.set("security.protocol", protocol);
-        }
-        if self.tokens.is_some() {
-            client.set("sasl.mechanism", OAUTHBEARER);
+        if let Some(protocol) = protocol.filter(|_| self.tokens.is_some()) {
+            client.set("security.protocol", protocol).set("sasl.mechanism", OAUTHBEARER);
         }
         FIXED.iter().for_each(|(name, value)| _ = client.set(*name, *value));
         Ok(client)

@@ -202,8 +202,10 @@ pub(crate) const QUEUE: QueueStatements<&str> = QueueStatements {
             u.attempts, timestampadd(microsecond, u.due_ms * 1000, utc_timestamp(6)), u.error \
         from {ROWS} u join outbox_message m on m.seq = u.seq",
     park_again: "update outbox_parked p join {ROWS} u on p.seq = u.seq \
-        set p.attempts = u.attempts, p.next_attempt_at = timestampadd(microsecond, u.due_ms * 1000, utc_timestamp(6)), \
-            p.last_error = u.error \
+        set p.last_error = case when u.attempts > p.attempts and p.attempts > 0 \
+                then left(concat_ws(char(10), u.error, p.last_error), 4000) \
+                when p.attempts > 0 and u.attempts > 0 then p.last_error else u.error end, \
+            p.attempts = u.attempts, p.next_attempt_at = timestampadd(microsecond, u.due_ms * 1000, utc_timestamp(6)) \
         where p.relay = $1",
     bury: "insert into outbox_dead_letter (relay, {WHOLE}, reason, attempts) \
         select $1, m.seq, m.id, m.topic, m.`key`, m.event_type, m.payload, m.content_type, m.headers, m.created_at, \

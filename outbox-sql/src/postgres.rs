@@ -118,7 +118,11 @@ pub(crate) const STATEMENTS: Text = Text {
             select own.relay, u.seq, u.key, u.attempts, now() + u.due_ms * interval '1 ms', u.error from own, \
                 jsonb_to_recordset($12::text::jsonb) u(seq int8, key text, attempts int, due_ms int8, error text) \
             on conflict (relay, seq) do update set attempts = excluded.attempts, \
-                next_attempt_at = excluded.next_attempt_at, last_error = excluded.last_error), \
+                next_attempt_at = excluded.next_attempt_at, \
+                last_error = case when excluded.attempts > outbox_parked.attempts and outbox_parked.attempts > 0 \
+                    then left(concat_ws(chr(10), excluded.last_error, outbox_parked.last_error), 4000) \
+                    when outbox_parked.attempts > 0 and excluded.attempts > 0 then outbox_parked.last_error \
+                    else excluded.last_error end), \
         dead as (insert into outbox_dead_letter (relay, seq, id, topic, key, event_type, payload, content_type, \
                 headers, created_at, reason, attempts, history) \
             select own.relay, m.seq, m.id, m.topic, m.key, m.event_type, m.payload, m.content_type, m.headers, \

@@ -80,7 +80,11 @@ pub(crate) const STATEMENTS: Text = Text {
         select $1, json_extract(u.value, '$.seq'), json_extract(u.value, '$.key'), json_extract(u.value, '$.attempts'), \
             {NOW} + json_extract(u.value, '$.due_ms') * 1000, json_extract(u.value, '$.error') \
         from json_each($12) u where true on conflict do update set attempts = excluded.attempts, \
-            next_attempt_at = excluded.next_attempt_at, last_error = excluded.last_error",
+            next_attempt_at = excluded.next_attempt_at, \
+            last_error = case when excluded.attempts > outbox_parked.attempts and outbox_parked.attempts > 0 \
+                then substr(coalesce(excluded.last_error, '') || coalesce(char(10) || outbox_parked.last_error, ''), 1, 4000) \
+                when outbox_parked.attempts > 0 and excluded.attempts > 0 then outbox_parked.last_error \
+                else excluded.last_error end",
         "insert into outbox_progress (relay, position, at) select $1, $9, $10 where $9 is not null on conflict do nothing",
     ],
     release: &[

@@ -4,6 +4,7 @@ mod alarm;
 mod check;
 mod ended;
 mod faults;
+mod password;
 mod refused;
 mod routing;
 mod silent;

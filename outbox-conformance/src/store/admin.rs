@@ -87,6 +87,32 @@ pub(super) async fn lists<H: StoreHarness>(h: H) -> Outcome {
     Ok(Passed::Kept)
 }
 
+pub(super) async fn tells_attempts<H: StoreHarness>(h: H) -> Outcome {
+    let Some(desk) = desk(&h).await else { return Ok(NO_DESK) };
+    commit_all(&h, [keyed("a", "1")]).await?;
+    let reader = reader(&h).await?;
+    let got = reader.fetch(MANY).await?;
+    let Some(m) = got.first() else { return Err(Seen::new("nothing was handed out")) };
+    for (attempts, error) in [(1, "no\nanswer"), (2, "still none")] {
+        let (key, last_error) = (Some("a".to_owned()), Some(error.to_owned()));
+        let row = ParkedMessage { attempts, last_error, due_in: 60 * MINUTE, key, ..failed(m.seq) };
+        reader.settle(&parked([row])).await?;
+    }
+    let waiting = desk.waiting(RELAY, None, MANY).await?;
+    if waiting.iter().any(|w| w.attempts != 2) {
+        return Ok(Passed::Kept); // Clause PARK-2 has more to say.
+    }
+    let errors: Vec<_> = waiting.iter().map(|w| w.last_error.as_deref()).collect();
+    ensure!(errors == [Some("still none")], "{errors:?} waits for its third attempt");
+    let letter = DeadLetter { seq: m.seq, reason: "refused".into(), attempts: 3 };
+    reader.settle(&Settlement { dead: vec![letter], ..Settlement::default() }).await?;
+    reader.settle(&delivered([])).await?;
+    let all = desk.dead_letters(&DeadLetterFilter::all(), None, MANY).await?;
+    let told: Vec<String> = all.iter().flat_map(|d| &d.history).map(|error| error.replace('\n', " ")).collect();
+    ensure!(told == ["still none", "no answer"], "of a dead letter the attempts ended in {told:?}");
+    Ok(Passed::Kept)
+}
+
 pub(super) async fn replays<H: StoreHarness>(h: H) -> Outcome {
     let Some(desk) = desk(&h).await else { return Ok(NO_DESK) };
     let got = four_dead(&h).await?;

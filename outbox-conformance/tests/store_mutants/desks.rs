@@ -11,6 +11,7 @@ use crate::broken::Defect;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Desk {
     ListsAllKeys,
+    ForgetsAttempts,
     LosesReplayed,
     ReplaysAtOnce,
     DiscardsNothing,
@@ -54,7 +55,11 @@ impl Admin for Wrong {
         if self.desk == Desk::ListsAllKeys {
             filter.key = None;
         }
-        self.inner.dead_letters(&filter, after, limit).await
+        let mut letters = self.inner.dead_letters(&filter, after, limit).await?;
+        if self.desk == Desk::ForgetsAttempts {
+            letters.iter_mut().for_each(|dead| dead.history.truncate(1));
+        }
+        Ok(letters)
     }
 
     async fn replay(&self, filter: &DeadLetterFilter, per_second: Option<u32>) -> Result<u64, StoreError> {

@@ -110,4 +110,5 @@ mutants! {
     "retries-nothing" "ADMIN-5" "attempts are not given anew" Desk::RetriesNothing;
     "forgets-paused-keys" "ADMIN-6" "the orders of a relay have no keys" Desk::ForgetsKeys;
     "constant-revision" "ADMIN-7" "the revision never rises" Desk::ConstantRevision;
+    "forgets-attempts" "ADMIN-8" "of what attempts ended in only the newest is kept" Desk::ForgetsAttempts;
 }

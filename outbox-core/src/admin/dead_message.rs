@@ -18,8 +18,8 @@ pub struct DeadMessage {
     pub reason: String,
     /// Attempts made.
     pub attempts: u32,
-    /// What the attempt before the last one ended in, where that is known.
-    pub history: Option<String>,
+    /// What its failed attempts ended in, the newest first; stores keep 4,000 characters of it.
+    pub history: Vec<String>,
     /// When it was given up.
     pub died_at: SystemTime,
 }
@@ -28,6 +28,6 @@ impl DeadMessage {
     /// For stores.
     pub fn new(relay: String, seq: i64, message: Message, reason: String) -> Self {
         let (created_at, died_at) = (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH);
-        Self { relay, seq, message, created_at, reason, attempts: 0, history: None, died_at }
+        Self { relay, seq, message, created_at, reason, attempts: 0, history: Vec::new(), died_at }
     }
 }

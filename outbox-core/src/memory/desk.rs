@@ -14,11 +14,11 @@ pub(super) fn dead_message(
     relay: &str,
     seq: i64,
     (message, created_at): &(Message, i64),
-    reason: String,
-    attempts: u32,
+    (reason, attempts, history): (String, u32, Vec<String>),
 ) -> DeadMessage {
     let mut dead = DeadMessage::new(relay.to_owned(), seq, message.clone(), reason);
-    (dead.created_at, dead.died_at, dead.attempts) = (time(*created_at), time(clock::wall_micros()), attempts);
+    (dead.created_at, dead.died_at) = (time(*created_at), time(clock::wall_micros()));
+    (dead.attempts, dead.history) = (attempts, history);
     dead
 }
 
@@ -117,6 +117,7 @@ impl Admin for Desk {
                 cursor.parked.values_mut().filter(|(p, _)| key.is_none_or(|k| p.key.as_deref() == Some(k)))
             {
                 (parked.attempts, parked.last_error, *due) = (0, None, clock::now());
+                cursor.errors.remove(&parked.seq);
                 count += 1;
             }
             count
@@ -135,7 +136,8 @@ impl Admin for Desk {
         self.change("give up", relay, |cursor| {
             let Some((parked, _)) = cursor.parked.remove(&seq) else { return false };
             let reason = parked.last_error.unwrap_or_else(|| "given up by hand".into());
-            cursor.dead.insert(seq, dead_message(relay, seq, &entry, reason, parked.attempts));
+            let history = cursor.errors.remove(&seq).unwrap_or_default().into();
+            cursor.dead.insert(seq, dead_message(relay, seq, &entry, (reason, parked.attempts, history)));
             true
         })
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,9 @@ use crate::{
     Message, Note, ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError,
     StoreErrorKind, TopicFilter, Wakeups, clock,
 };
+
+/// Kept of a message, as databases keep some thousand characters.
+const MOST_ERRORS: usize = 40;
 
 /// A store without a database, for tests. Cheap to clone: all clones share the messages.
 ///
@@ -51,6 +54,8 @@ pub(super) struct Cursor {
     position: i64,
     unsettled: SeqSet,
     pub(super) parked: BTreeMap<i64, (ParkedMessage, Instant)>,
+    /// What the failed attempts of parked messages ended in, the newest first.
+    pub(super) errors: BTreeMap<i64, VecDeque<String>>,
     pub(super) dead: BTreeMap<i64, DeadMessage>,
     pub(super) orders: Orders,
     crashes: u32,
@@ -224,17 +229,25 @@ impl Store for MemoryStore {
         cursor.unsettled.remove_all(&settlement.delivered);
         for p in &settlement.parked {
             cursor.unsettled.remove_range(p.seq, p.seq);
-            cursor.parked.insert(p.seq, (p.clone(), now + p.due_in));
+            let before = cursor.parked.insert(p.seq, (p.clone(), now + p.due_in));
+            let before = before.map_or(0, |(before, _)| before.attempts);
+            if let Some(error) = p.last_error.clone().filter(|_| p.attempts > before) {
+                let errors = cursor.errors.entry(p.seq).or_default();
+                errors.push_front(error);
+                errors.truncate(MOST_ERRORS);
+            }
         }
         for seq in &settlement.unparked {
             cursor.unsettled.remove_range(*seq, *seq);
             cursor.parked.remove(seq);
+            cursor.errors.remove(seq);
         }
         for d in &settlement.dead {
             cursor.unsettled.remove_range(d.seq, d.seq);
             cursor.parked.remove(&d.seq);
+            let history = cursor.errors.remove(&d.seq).unwrap_or_default().into();
             if let Some(entry) = state.log.get(&d.seq) {
-                let dead = || dead_message(&lease.relay, d.seq, entry, d.reason.clone(), d.attempts);
+                let dead = || dead_message(&lease.relay, d.seq, entry, (d.reason.clone(), d.attempts, history));
                 cursor.dead.entry(d.seq).or_insert_with(dead);
             }
         }

@@ -56,7 +56,7 @@ impl RelayBuilder {
         self
     }
 
-    /// How long the lease holds without renewal. Default 30 s; at least twice the publish deadline.
+    /// How long the lease holds without renewal. Default 30 s; at least twice the longest publish deadline.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.policy.lease = lease;
         self

@@ -14,8 +14,8 @@ use super::session::{End, LOOK, Session};
 use super::{Relay, RelayError, Shutdown};
 use crate::{AcquireRequest, Acquired, Store, StoreError, Transport, clock};
 
-/// Waits between attempts to reach a database that is away.
-const RETRY: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5), jitter: Jitter::Half };
+/// Waits between attempts to reach a database that is away: one that is back is found within a second.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(1), jitter: Jitter::Half };
 /// At most this long, and at least a fiftieth of it, between two looks at a lease that another process holds.
 const STANDBY: Duration = Duration::from_secs(1);
 

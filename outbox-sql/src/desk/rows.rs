@@ -7,6 +7,7 @@ use outbox_core::{Message, MessageId, StoreError, StoreErrorKind};
 use uuid::Uuid;
 
 use crate::Value;
+use crate::store::acquire::newest;
 
 pub(super) fn dead(row: &[Value]) -> Result<DeadMessage, StoreError> {
     let text = |i: usize| row[i].text().unwrap_or_default().to_owned();
@@ -26,7 +27,7 @@ pub(super) fn dead(row: &[Value]) -> Result<DeadMessage, StoreError> {
     let mut dead = DeadMessage::new(text(0), row[1].int().unwrap_or(0), message, text(10));
     dead.created_at = time(&row[9]);
     dead.attempts = u32::try_from(row[11].int().unwrap_or(0)).unwrap_or(0);
-    dead.history = opt(12);
+    dead.history = row[12].text().map_or_else(Vec::new, |errors| errors.split('\n').map(str::to_owned).collect());
     dead.died_at = time(&row[13]);
     Ok(dead)
 }
@@ -37,7 +38,7 @@ pub(super) fn waiting(row: &[Value]) -> Result<WaitingMessage, StoreError> {
     waiting.key = row[3].text().map(str::to_owned);
     waiting.attempts = u32::try_from(row[5].int().unwrap_or(0)).unwrap_or(0);
     waiting.due_in = Duration::from_millis(row[7].int().map_or(0, i64::unsigned_abs));
-    waiting.last_error = row[6].text().map(str::to_owned);
+    waiting.last_error = row[6].text().map(newest);
     Ok(waiting)
 }
 

@@ -132,8 +132,8 @@ const POSTGRES: Text = Statements {
     give_up: &["with gone as (delete from outbox_parked p using outbox_message m \
             where p.relay = $1 and m.seq = p.seq and m.id = $2::text::uuid \
             returning p.relay, p.seq, p.attempts, p.last_error), \
-        dead as (insert into outbox_dead_letter (relay, {WHOLE}, reason, attempts) \
-            select relay, m.*, coalesce(last_error, 'given up by hand'), attempts \
+        dead as (insert into outbox_dead_letter (relay, {WHOLE}, reason, attempts, history) \
+            select relay, m.*, coalesce(split_part(last_error, chr(10), 1), 'given up by hand'), attempts, last_error \
             from gone, lateral (select {WHOLE} from outbox_message m where m.seq = gone.seq) m on conflict do nothing) \
         select count(*) from gone"],
 };
@@ -181,9 +181,10 @@ const SQLITE: Text = Statements {
         "select changes()",
     ],
     give_up: &[
-        "insert into outbox_dead_letter (relay, {WHOLE}, reason, attempts) \
+        "insert into outbox_dead_letter (relay, {WHOLE}, reason, attempts, history) \
             select p.relay, m.seq, m.id, m.topic, m.key, m.event_type, m.payload, m.content_type, m.headers, \
-                m.created_at, coalesce(p.last_error, 'given up by hand'), p.attempts \
+                m.created_at, coalesce(substr(p.last_error, 1, instr(p.last_error || char(10), char(10)) - 1), \
+                'given up by hand'), p.attempts, p.last_error \
             from outbox_parked p join outbox_message m on m.seq = p.seq \
             where p.relay = $1 and m.id = unhex($2) on conflict do nothing",
         "delete from outbox_parked where relay = $1 and seq in (select m.seq from outbox_message m \
@@ -234,8 +235,9 @@ const MYSQL: Text = Statements {
             where relay = $1 and ($2 is null or `key` like $2 escape '!')",
     ],
     give_up: &[
-        "insert ignore into outbox_dead_letter (relay, {WHOLE}, reason, attempts) \
-            select relay, {WHOLE}, coalesce(last_error, 'given up by hand'), attempts \
+        "insert ignore into outbox_dead_letter (relay, {WHOLE}, reason, attempts, history) \
+            select relay, {WHOLE}, coalesce(substring_index(last_error, char(10), 1), 'given up by hand'), attempts, \
+                last_error \
             from outbox_parked where relay = $1 and id = unhex($2)",
         "select count(*) from outbox_parked where relay = $1 and id = unhex($2)",
         "delete from outbox_parked where relay = $1 and id = unhex($2)",

@@ -192,6 +192,11 @@ pub(crate) fn new_token(request: &AcquireRequest) -> u128 {
 }
 
 /// What is parked under a relay name.
+/// Of what the attempts of a message ended in, as it is kept: one a line.
+pub(crate) fn newest(errors: &str) -> String {
+    errors.split('\n').next().unwrap_or_default().to_owned()
+}
+
 pub(crate) async fn parked(
     conn: &mut dyn Connection,
     sql: &Sql,
@@ -202,7 +207,7 @@ pub(crate) async fn parked(
         key: row[1].text().map(str::to_owned),
         attempts: row[2].int().and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
         due_in: Duration::from_millis(row[3].int().and_then(|n| u64::try_from(n).ok()).unwrap_or(0)),
-        last_error: row[4].text().map(str::to_owned),
+        last_error: row[4].text().map(newest),
     };
     let rows = conn.query(&sql.parked, &[relay.into()]).await?;
     Ok(rows.into_iter().map(parked).collect())

@@ -132,7 +132,8 @@ fn side_tables(settlement: &Settlement) -> [Value; 3] {
     [done, list(parked.collect()), list(dead.collect())]
 }
 
-/// Text that every database can keep.
+/// Text that every database can keep, in one line: what failed attempts ended in is kept as lines, the newest first.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().filter(|c| *c != '\0').take(ERROR_LENGTH).collect()
+    let line = |c| if matches!(c, '\n' | '\r') { ' ' } else { c };
+    text.chars().filter(|c| *c != '\0').take(ERROR_LENGTH).map(line).collect()
 }

@@ -18,6 +18,22 @@ pub use inbox::SqliteInbox;
 /// The relay switches the file to write-ahead logging, so that it never waits for readers. Let transactions that write
 /// begin with `BEGIN IMMEDIATE` (`pool.begin_with("BEGIN IMMEDIATE")`): one that reads first and writes later fails
 /// where another wrote in between.
+///
+/// A commit that fails because the disk is full has ended its transaction. sqlx takes it for open
+/// ([sqlx 3742](https://github.com/launchbadge/sqlx/issues/3742)), and `begin_with` fails on that connection for ever, also
+/// when there is space again. Let the pool close such connections:
+///
+/// ```
+/// use sqlx::Connection;
+/// use sqlx::sqlite::SqlitePoolOptions;
+///
+/// let pool = SqlitePoolOptions::new().after_release(|conn, _| {
+///     Box::pin(async move {
+///         conn.ping().await?; // Behind a rollback that is under way.
+///         Ok(!conn.is_in_transaction())
+///     })
+/// });
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Sqlite {
     names: Names,

@@ -2,6 +2,7 @@
 
 mod drain;
 mod lock;
+mod parked;
 mod report;
 mod stores;
 mod transports;
@@ -14,9 +15,10 @@ async fn main() -> Result<()> {
     let figures = match name.as_str() {
         "drain" => drain::run().await?,
         "lock" => lock::run().await?,
+        "parked" => parked::run().await?,
         "stores" => stores::run().await?,
         "transports" => transports::run().await?,
-        _ => bail!("unknown benchmark {name:?}: there are `drain`, `lock`, `stores` and `transports`"),
+        _ => bail!("unknown benchmark {name:?}: there are `drain`, `lock`, `parked`, `stores` and `transports`"),
     };
     report::write(&name, &figures)
 }

@@ -38,7 +38,7 @@ async fn mysql(name: &str, url: &str) -> Result<Vec<Figure>> {
     outbox.migrate(&pool).await?;
     let mut rounds = Rounds::default();
     for round in 0..=ROUNDS {
-        for sql in inserts("`key`") {
+        for sql in inserts("`key`", ROWS, usual) {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await?;
         }
         let scan = mysql_scan(&pool).await?;
@@ -56,7 +56,7 @@ async fn sqlite() -> Result<Vec<Figure>> {
     let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(&file).create_if_missing(true)).await?;
     let outbox = Sqlite::new();
     outbox.migrate(&pool).await?;
-    for sql in inserts("key") {
+    for sql in inserts("key", ROWS, usual) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await?;
     }
     let mut rounds = Rounds::default();
@@ -73,13 +73,17 @@ async fn sqlite() -> Result<Vec<Figure>> {
     Ok(rounds.figures("SQLite", 0.4))
 }
 
-fn inserts(key: &str) -> impl Iterator<Item = String> {
+fn usual(i: usize) -> String {
+    format!("key-{}", i % 1_000)
+}
+
+/// `column`: the name of the key's, `key`: of each row.
+pub(crate) fn inserts(column: &str, rows: usize, key: impl Fn(usize) -> String) -> impl Iterator<Item = String> {
     let payload = "x".repeat(PAYLOAD);
-    let insert = format!("insert into outbox_message (topic, {key}, event_type, payload, content_type) values ");
-    (0..ROWS / CHUNK).map(move |chunk| {
-        let rows = (0..CHUNK).map(|i| {
-            format!("('orders', 'key-{}', 'order.created', '{payload}', 'text/plain')", (chunk * CHUNK + i) % 1_000)
-        });
+    let insert = format!("insert into outbox_message (topic, {column}, event_type, payload, content_type) values ");
+    (0..rows).step_by(CHUNK).map(move |first| {
+        let rows = (first..rows.min(first + CHUNK))
+            .map(|i| format!("('orders', '{}', 'order.created', '{payload}', 'text/plain')", key(i)));
         format!("{insert}{}", rows.collect::<Vec<_>>().join(", "))
     })
 }

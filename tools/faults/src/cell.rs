@@ -64,8 +64,7 @@ impl Cell {
         // message each time.
         let full = self.task.fault == Fault::DatabaseFull;
         let duplicates = if full { Timing::WINDOW * 2 + self.acquired } else { Timing::WINDOW };
-        let within = Timing::recovery(self.task.fault);
-        let late = |took: Duration| format!("recovered after {took:.1?}, not within {within:?}");
+        let late = |took: Duration| format!("recovered after {took:.1?}, not within {:?}", Timing::RECOVERY);
         [
             count("lost", v.lost.len()),
             count("inversions", v.inversions.len()),
@@ -76,7 +75,7 @@ impl Cell {
             must(self.waiting == 0, &format!("{} still waiting", self.waiting)),
             match self.recovery {
                 None => Some("not recovered".to_owned()),
-                Some(took) => must(took <= within, &late(took)),
+                Some(took) => must(took <= Timing::RECOVERY, &late(took)),
             },
             // Else the run shows nothing.
             must(self.noticed, "nobody has noticed the fault"),

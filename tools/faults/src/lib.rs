@@ -15,8 +15,7 @@
 //! that a cell's name must have (`zombie postgres nats`).
 //!
 //! What is allowed: no lost message, no inversion, one window of duplicates, and a recovery within the lease and 2 s.
-//! Two faults are allowed more, each for a reason that stands where it is allowed: a database that starts for many
-//! seconds (`Timing::recovery`), and one whose disk is full (`Cell::wrong`).
+//! One fault is allowed more duplicates, for a reason that stands where it is allowed: a full disk (`Cell::wrong`).
 
 mod cell;
 mod fault;

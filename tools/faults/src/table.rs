@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Cell, Fault, Timing};
+use crate::{Cell, Timing};
 
 /// A line for every cell.
 #[derive(Debug)]
@@ -37,11 +37,10 @@ impl fmt::Display for Table {
         let worst = self.0.iter().filter_map(|cell| cell.recovery).max().unwrap_or_default();
         writeln!(
             f,
-            "{} cells; allowed: {} duplicates, recovery within {:.0} s (database killed: {:.0} s); the slowest {:.1} s",
+            "{} cells; allowed: {} duplicates, recovery within {:.0} s; the slowest {:.1} s",
             self.0.len(),
             Timing::WINDOW,
-            Timing::recovery(Fault::Zombie).as_secs_f64(),
-            Timing::recovery(Fault::DatabaseKilled).as_secs_f64(),
+            Timing::RECOVERY.as_secs_f64(),
             worst.as_secs_f64()
         )
     }

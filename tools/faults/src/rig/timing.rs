@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use crate::Fault;
-
 /// The numbers that relays and verdicts share.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing;
@@ -15,17 +13,10 @@ impl Timing {
     pub const WINDOW: usize = 200;
     /// Messages of a publish.
     pub const BATCH: usize = 50;
-    /// The relay's longest wait between two looks at a database that is away, which is no setting.
-    const DATABASE_RETRY: Duration = Duration::from_secs(5);
     /// Of a process that is stopped, of a clock that stands still.
     pub(crate) const PAST_THE_LEASE: Duration = Duration::from_secs(5);
 
     /// The longest time from the end of a fault, or from the death of a process, to the acknowledgement of a message
-    /// written after it: the lease and 2 s. A database that starts for many seconds is found late, and Postgres is then
-    /// waited for a full lease.
-    #[must_use]
-    pub fn recovery(fault: Fault) -> Duration {
-        let usual = Self::LEASE + Duration::from_secs(2);
-        if fault == Fault::DatabaseKilled { usual + Self::DATABASE_RETRY } else { usual }
-    }
+    /// written after it.
+    pub const RECOVERY: Duration = Self::LEASE.saturating_add(Duration::from_secs(2));
 }

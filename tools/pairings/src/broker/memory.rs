@@ -39,7 +39,7 @@ struct Shelf {
     away: bool,
     seen: usize,
     stored: HashMap<String, Vec<Delivery>>,
-    held_back: Vec<Delivery>,
+    held_back: Vec<(String, Delivery)>,
 }
 
 impl MemoryBroker {
@@ -81,7 +81,11 @@ impl Broker for MemoryBroker {
     }
 
     async fn read(&self, topic: &str) -> anyhow::Result<Vec<Delivery>> {
-        Ok(self.shelf().stored.remove(topic).unwrap_or_default())
+        let mut shelf = self.shelf();
+        let mut read = shelf.stored.remove(topic).unwrap_or_default();
+        // What was the last of its key has nothing to come behind.
+        read.extend(shelf.held_back.extract_if(.., |(of, _)| of == topic).map(|(_, held)| held));
+        Ok(read)
     }
 }
 
@@ -122,12 +126,13 @@ impl Shelf {
         let stored = self.stored.entry(m.topic().to_owned()).or_default();
         match planted {
             Some(Planted::Loses) => return,
-            Some(Planted::Swaps) => return self.held_back.push(delivery),
+            Some(Planted::Swaps) => return self.held_back.push((m.topic().to_owned(), delivery)),
             Some(Planted::Changes) => delivery.payload.push('!'),
             Some(Planted::Invents) => stored.push(Delivery { id: "nobody's".into(), ..delivery.clone() }),
             Some(Planted::Rejects | Planted::Forgets) | None => {}
         }
-        let late: Vec<_> = self.held_back.extract_if(.., |held| held.key == delivery.key).collect();
+        let behind = |(topic, held): &mut (String, Delivery)| topic == m.topic() && held.key == delivery.key;
+        let late: Vec<_> = self.held_back.extract_if(.., behind).map(|(_, held)| held).collect();
         stored.push(delivery);
         stored.extend(late);
     }

@@ -6,7 +6,7 @@ use outbox_core::{Message, RelayBuilder, StoreRelay};
 use outbox_sql::RelayStatus;
 use outbox_sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor, SqlitePool};
+use sqlx::{Connection, Executor, SqlitePool};
 
 use super::{AGGREGATES, Site, sqlx_site};
 
@@ -31,7 +31,16 @@ impl SqliteSite {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(20));
-        let pool = SqlitePoolOptions::new().max_connections(connections).connect_with(options).await?;
+        // A commit that fails on a full disk has ended the transaction; sqlx believes that it goes on, and begins no
+        // other on that connection.
+        let pool = SqlitePoolOptions::new().max_connections(connections).after_release(|conn, _| {
+            Box::pin(async move {
+                // Behind a rollback that is under way.
+                conn.ping().await?;
+                Ok(!conn.is_in_transaction())
+            })
+        });
+        let pool = pool.connect_with(options).await?;
         let outbox = Sqlite::new();
         outbox.migrate(&pool).await?;
         sqlx::raw_sql(

@@ -1,0 +1,37 @@
+//! A password that is asked for when a connection is opened.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_connection_asks_for_its_password_and_says_what_came_of_it() {
+    let broker = RabbitMq::shared().await;
+    let queue = broker.queue("password", false).await;
+    let (login, place) = broker.url().trim_start_matches("amqp://").split_once('@').expect("a login");
+    let (user, right) = login.split_once(':').expect("a password");
+    let (right, asked) = (right.to_owned(), Arc::new(AtomicUsize::new(0)));
+    let times = asked.clone();
+    let config = AmqpConfig::new(format!("amqp://{user}:hunter2@{place}")).password(move || {
+        let (time, right) = (times.fetch_add(1, Ordering::Relaxed), right.clone());
+        async move {
+            match time {
+                0 => Ok("hunter3".to_owned()),
+                1 => Err("the vault is away".into()),
+                2 => panic!("a fault of the source's"),
+                _ => Ok(right),
+            }
+        }
+    });
+    let transport = AmqpTransport::connect(config).expect("valid settings");
+    for part in ["ACCESS", "the vault is away", "panicked"] {
+        let outcomes = publish(&transport, &numbers(&queue, 0..1), SOON).await;
+        let Outcome::Unknown(Some(why)) = &outcomes[0] else { panic!("{part}: {outcomes:?}") };
+        assert!(why.contains(part) && !why.contains("hunter"), "{why}");
+    }
+    assert!(all_delivered(&publish(&transport, &numbers(&queue, 0..10), SOON).await));
+    assert!(all_delivered(&publish(&transport, &numbers(&queue, 10..20), SOON).await));
+    assert_eq!(asked.load(Ordering::Relaxed), 4, "not for what goes by an open connection");
+    assert_eq!(texts(&broker, &queue).await.len(), 20);
+}
