@@ -66,7 +66,7 @@ const FEW: usize = 2;
 /// Aggregates of a rough load.
 const FEW_AGGREGATES: usize = 8;
 /// So many failures in a row are too many.
-const GIVE_UP: usize = 1_000;
+const GIVE_UP: u64 = 1_000;
 
 impl Load {
     /// Runs it beside the caller.
@@ -125,7 +125,7 @@ enum End {
 impl<S: Site> Writer<S> {
     async fn run(mut self, load: Load) -> Written {
         let mut written = Written::default();
-        let mut in_a_row = 0;
+        let mut in_a_row = 0_u64;
         loop {
             let done = self.done.load(Ordering::Relaxed);
             if done >= load.messages {
@@ -159,7 +159,8 @@ impl<S: Site> Writer<S> {
                         messages.iter().for_each(|m| self.ledger.undone(&m.id));
                     }
                     if load.faults {
-                        pause(50).await;
+                        // As applications do: less and less often.
+                        pause(50 * in_a_row.min(20)).await;
                     } else {
                         // A share of the work, so that a load that always fails ends.
                         self.done.fetch_add(1, Ordering::Relaxed);
