@@ -33,6 +33,8 @@ const AFTERWARDS: usize = 100;
 const ASK: Duration = Duration::from_millis(50);
 /// Makes a small disk too small within a second.
 const PADDING: usize = 4_000;
+/// The same where files grow by megabytes.
+const MYSQL_PADDING: usize = 40_000;
 
 /// Runs cells, one after the other, on servers of its own, which it keeps.
 #[derive(Debug)]
@@ -141,7 +143,11 @@ impl Place<'_> {
         };
         let mut relays = Relays::start(&start).await;
         let ledger = Arc::new(Ledger::new());
-        let bytes = if fault == Fault::DatabaseFull { PADDING } else { 0 };
+        let bytes = match self.task.database {
+            _ if fault != Fault::DatabaseFull => 0,
+            DatabaseKind::Mysql => MYSQL_PADDING,
+            DatabaseKind::Postgres | DatabaseKind::Sqlite => PADDING,
+        };
         let load = Load { topic, bytes, writers: WRITERS, seed: self.task.seed, faults: true, ..Load::default() };
         let traffic = Traffic::start(&site, &ledger, load);
 
