@@ -43,7 +43,7 @@ impl AmqpConfig {
     /// ```no_run
     /// # use outbox_amqp::AmqpConfig;
     /// let config = AmqpConfig::new("amqps://shop@broker")
-    ///     .password(|| async { Ok(std::fs::read_to_string("/run/secrets/rabbitmq")?) });
+    ///     .password(|| async { Ok(std::fs::read_to_string("/run/secrets/rabbitmq")?.trim_end().to_owned()) });
     /// ```
     #[must_use]
     pub fn password<F, R>(mut self, source: F) -> Self

@@ -163,6 +163,14 @@ impl KafkaConfig {
                 "OAUTHBEARER is not built in: enable the feature `ssl` of outbox-kafka (`kafka-ssl` of outbox)",
             );
         }
+        // With either the client would never ask.
+        if given("sasl.oauthbearer.method").is_some_and(|method| method == "oidc")
+            || given("enable.sasl.oauthbearer.unsecure.jwt").is_some_and(|value| value == "true")
+        {
+            return error(
+                "KafkaConfig::tokens are given, and a source of librdkafka's own as well: leave one of them out",
+            );
+        }
         if bearer == Some(false) {
             return error("KafkaConfig::tokens are for the mechanism OAUTHBEARER: leave sasl.mechanism out");
         }
@@ -283,6 +291,10 @@ mod tests {
         }
         let error = config().option("sasl.mechanism", "PLAIN").client().expect_err("both").to_string();
         assert!(error.contains("leave sasl.mechanism out"), "{error}");
+        for (name, value) in [("sasl.oauthbearer.method", "oidc"), ("enable.sasl.oauthbearer.unsecure.jwt", "true")] {
+            let error = config().option(name, value).client().expect_err("both").to_string();
+            assert!(error.contains("leave one of them out"), "{error}");
+        }
         let error = config().declare(1, 1).client().expect_err("both").to_string();
         assert!(error.contains("by hand"), "{error}");
     }

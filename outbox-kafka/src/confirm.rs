@@ -272,6 +272,11 @@ impl ClientContext for Callbacks {
         if is_fatal(&error) {
             self.confirmations.die();
         }
+        if error.rdkafka_error_code() == Some(Code::Authentication)
+            && let Some(tokens) = &self.tokens
+        {
+            tokens.forget();
+        }
         self.confirmations.complain(&error, reason);
         tracing::debug!(%error, reason, "Kafka's client");
     }

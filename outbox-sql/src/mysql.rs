@@ -96,6 +96,7 @@ pub(crate) const STATEMENTS: Text = Text {
         select id, topic, `key`, event_type, payload, content_type, headers, created_at \
         from outbox_parked where relay = $1 order by seq",
         "delete from outbox_parked where relay = $1",
+        "delete from outbox_note where relay = $1",
     ],
 };
 
@@ -127,6 +128,7 @@ pub(crate) struct QueueStatements<S> {
     pub(crate) delete_parked: S,
     /// `{ROWS}`: a derived table of seq, attempts, due_ms, error.
     pub(crate) park: S,
+    pub(crate) park_errors: S,
     pub(crate) park_again: S,
     /// `{ROWS}`: a derived table of seq, reason, attempts.
     pub(crate) bury: S,
@@ -154,6 +156,7 @@ impl<S> QueueStatements<S> {
             delete: f(&self.delete),
             delete_parked: f(&self.delete_parked),
             park: f(&self.park),
+            park_errors: f(&self.park_errors),
             park_again: f(&self.park_again),
             bury: f(&self.bury),
             bury_parked: f(&self.bury_parked),
@@ -201,11 +204,14 @@ pub(crate) const QUEUE: QueueStatements<&str> = QueueStatements {
         select $1, m.seq, m.id, m.topic, m.`key`, m.event_type, m.payload, m.content_type, m.headers, m.created_at, \
             u.attempts, timestampadd(microsecond, u.due_ms * 1000, utc_timestamp(6)), u.error \
         from {ROWS} u join outbox_message m on m.seq = u.seq",
+    // In front of `park_again`: in which order an update of two tables assigns is not said.
+    park_errors: "update outbox_parked p join {ROWS} u on p.seq = u.seq \
+        set p.last_error = case when p.attempts = 0 or u.attempts = 0 then u.error \
+            when u.attempts > p.attempts or not u.error <=> substring_index(p.last_error, char(10), 1) \
+            then left(concat_ws(char(10), u.error, p.last_error), 4000) else p.last_error end \
+        where p.relay = $1",
     park_again: "update outbox_parked p join {ROWS} u on p.seq = u.seq \
-        set p.last_error = case when u.attempts > p.attempts and p.attempts > 0 \
-                then left(concat_ws(char(10), u.error, p.last_error), 4000) \
-                when p.attempts > 0 and u.attempts > 0 then p.last_error else u.error end, \
-            p.attempts = u.attempts, p.next_attempt_at = timestampadd(microsecond, u.due_ms * 1000, utc_timestamp(6)) \
+        set p.attempts = u.attempts, p.next_attempt_at = timestampadd(microsecond, u.due_ms * 1000, utc_timestamp(6)) \
         where p.relay = $1",
     bury: "insert into outbox_dead_letter (relay, {WHOLE}, reason, attempts) \
         select $1, m.seq, m.id, m.topic, m.`key`, m.event_type, m.payload, m.content_type, m.headers, m.created_at, \

@@ -117,12 +117,15 @@ pub(crate) const STATEMENTS: Text = Text {
         park as (insert into outbox_parked (relay, seq, key, attempts, next_attempt_at, last_error) \
             select own.relay, u.seq, u.key, u.attempts, now() + u.due_ms * interval '1 ms', u.error from own, \
                 jsonb_to_recordset($12::text::jsonb) u(seq int8, key text, attempts int, due_ms int8, error text) \
+            where not exists (select from outbox_dead_letter d join outbox_message m on m.seq = d.seq and m.id = d.id \
+                where d.relay = own.relay and d.seq = u.seq) \
             on conflict (relay, seq) do update set attempts = excluded.attempts, \
                 next_attempt_at = excluded.next_attempt_at, \
-                last_error = case when excluded.attempts > outbox_parked.attempts and outbox_parked.attempts > 0 \
+                last_error = case when outbox_parked.attempts = 0 or excluded.attempts = 0 then excluded.last_error \
+                    when excluded.attempts > outbox_parked.attempts or excluded.last_error \
+                        is distinct from split_part(outbox_parked.last_error, chr(10), 1) \
                     then left(concat_ws(chr(10), excluded.last_error, outbox_parked.last_error), 4000) \
-                    when outbox_parked.attempts > 0 and excluded.attempts > 0 then outbox_parked.last_error \
-                    else excluded.last_error end), \
+                    else outbox_parked.last_error end), \
         dead as (insert into outbox_dead_letter (relay, seq, id, topic, key, event_type, payload, content_type, \
                 headers, created_at, reason, attempts, history) \
             select own.relay, m.seq, m.id, m.topic, m.key, m.event_type, m.payload, m.content_type, m.headers, \
@@ -165,7 +168,8 @@ pub(crate) const STATEMENTS: Text = Text {
     reset: &[
         "select 1::int8 from outbox_relay where relay = $1 for update",
         "with own as (update outbox_relay set epoch = epoch + 1, position = 0, \
-            floor = 0, snapshot = null, unsettled = '{}' where relay = $1 returning relay), \
+            floor = 0, snapshot = null, unsettled = '{}', crashes = 0, suspect = null \
+            where relay = $1 returning relay), \
         parked as (delete from outbox_parked p using own where p.relay = own.relay), \
         progress as (delete from outbox_progress p using own where p.relay = own.relay), \
         tok as (update outbox_incarnation i set token = gen_random_uuid(), \

@@ -79,12 +79,15 @@ pub(crate) const STATEMENTS: Text = Text {
         "insert into outbox_parked (relay, seq, key, attempts, next_attempt_at, last_error) \
         select $1, json_extract(u.value, '$.seq'), json_extract(u.value, '$.key'), json_extract(u.value, '$.attempts'), \
             {NOW} + json_extract(u.value, '$.due_ms') * 1000, json_extract(u.value, '$.error') \
-        from json_each($12) u where true on conflict do update set attempts = excluded.attempts, \
+        from json_each($12) u where not exists (select 1 from outbox_dead_letter d \
+            join outbox_message m on m.seq = d.seq and m.id = d.id \
+            where d.relay = $1 and d.seq = json_extract(u.value, '$.seq')) on conflict do update set attempts = excluded.attempts, \
             next_attempt_at = excluded.next_attempt_at, \
-            last_error = case when excluded.attempts > outbox_parked.attempts and outbox_parked.attempts > 0 \
+            last_error = case when outbox_parked.attempts = 0 or excluded.attempts = 0 then excluded.last_error \
+                when excluded.attempts > outbox_parked.attempts or excluded.last_error is not \
+                    substr(outbox_parked.last_error, 1, instr(outbox_parked.last_error || char(10), char(10)) - 1) \
                 then substr(coalesce(excluded.last_error, '') || coalesce(char(10) || outbox_parked.last_error, ''), 1, 4000) \
-                when outbox_parked.attempts > 0 and excluded.attempts > 0 then outbox_parked.last_error \
-                else excluded.last_error end",
+                else outbox_parked.last_error end",
         "insert into outbox_progress (relay, position, at) select $1, $9, $10 where $9 is not null on conflict do nothing",
     ],
     release: &[
@@ -106,8 +109,8 @@ pub(crate) const STATEMENTS: Text = Text {
             strftime('%Y-%m-%dT%H:%M:%fZ', settled_at / 1e6, 'unixepoch'), topics, replay \
         from outbox_relay r order by relay",
     reset: &[
-        "update outbox_relay set token = null, epoch = epoch + 1, position = 0, floor = 0, unsettled = '[]' \
-        where relay = $1 returning 1",
+        "update outbox_relay set token = null, epoch = epoch + 1, position = 0, floor = 0, unsettled = '[]', \
+            crashes = 0, suspect = null where relay = $1 returning 1",
         "delete from outbox_parked where relay = $1",
         "delete from outbox_progress where relay = $1",
     ],

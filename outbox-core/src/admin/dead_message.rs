@@ -18,7 +18,8 @@ pub struct DeadMessage {
     pub reason: String,
     /// Attempts made.
     pub attempts: u32,
-    /// What its failed attempts ended in, the newest first; stores keep 4,000 characters of it.
+    /// What its failed attempts ended in, and what its topic lacked in between, the newest first. Stores keep 4,000
+    /// characters of it; where two attempts ended between two settlements, which are a second apart at most, the newer.
     pub history: Vec<String>,
     /// When it was given up.
     pub died_at: SystemTime,

@@ -39,13 +39,15 @@ pub trait Admin: Debug + Send + Sync + 'static {
     ) -> Result<Vec<DeadMessage>, StoreError>;
 
     /// Has dead letters delivered again by the relay that gave them up, with all their attempts; those of a key in their
-    /// order, and ahead of what waits behind them. Other relays do not see them. `per_second`: at most so many of each
-    /// relay, from now on. Returns how many.
+    /// order, and ahead of what waits behind them. Other relays that have passed their place do not see them.
+    /// `per_second`: at most so many of each relay, from now on. Returns how many. Those of a relay that was dropped stay;
+    /// where there are no others, that is an error.
     ///
     /// What else of the key was delivered meanwhile stays so: it came first.
     async fn replay(&self, filter: &DeadLetterFilter, per_second: Option<u32>) -> Result<u64, StoreError>;
 
-    /// Deletes dead letters. Returns how many. Those of the last few seconds may be left out.
+    /// Deletes dead letters, also those of a relay that was dropped. Returns how many. Those that a relay's cursor has not
+    /// passed for good are left out, which may be so for some seconds.
     async fn discard(&self, filter: &DeadLetterFilter) -> Result<u64, StoreError>;
 
     /// Messages of a relay that failed, or wait for their topic, or behind one that does: at most `limit`, by their
@@ -57,10 +59,12 @@ pub trait Admin: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<WaitingMessage>, StoreError>;
 
-    /// Gives those of this key, or all, every attempt anew, the first one at once. Returns how many.
+    /// Gives those of this key, or all, every attempt anew, the first one at once. Returns how many. One that is being
+    /// tried at that moment may be written back with its old figures, or become a dead letter with its last attempt.
     async fn retry(&self, relay: &str, key: Option<&str>) -> Result<u64, StoreError>;
 
-    /// Makes a message that waits a dead letter: what waits behind it goes on. Says whether there was one.
+    /// Makes a message that waits a dead letter: what waits behind it goes on. Says whether there was one. What it was
+    /// sent as before may still arrive at the broker, also behind what goes on.
     async fn give_up(&self, relay: &str, id: MessageId) -> Result<bool, StoreError>;
 
     /// The relay hands over nothing more, in any process, until it is resumed: messages stay where they are.

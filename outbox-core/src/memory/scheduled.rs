@@ -1,13 +1,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::{Due, Message, clock};
+use crate::{Due, Message, MessageId, clock};
 
 /// What waits until it is due, and the deduplication keys that are remembered.
 #[derive(Debug, Default)]
 pub(super) struct Scheduled {
     /// In the order in which they become due; with the time of the commit.
-    waiting: BTreeMap<(Instant, crate::MessageId), (Message, i64)>,
+    waiting: BTreeMap<(Instant, MessageId), (Message, i64)>,
     keys: HashMap<String, Instant>,
 }
 
@@ -35,6 +35,12 @@ impl Scheduled {
             self.waiting.insert((due, message.id), (message, created_at));
         }
         None
+    }
+
+    /// Says whether it was waiting.
+    pub(super) fn cancel(&mut self, id: MessageId) -> bool {
+        let waiting = self.waiting.keys().find(|(_, waiting)| *waiting == id).copied();
+        waiting.is_some_and(|place| self.waiting.remove(&place).is_some())
     }
 
     /// Takes out what is due.

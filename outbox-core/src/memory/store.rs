@@ -10,7 +10,7 @@ use super::scheduled::Scheduled;
 use crate::admin::{Admin, DeadMessage, Orders};
 use crate::{
     AcquireRequest, Acquired, Batch, BatchBuilder, Crashes, FetchLimits, IntoMessage, InvalidMessage, Lease, Limits,
-    Message, Note, ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError,
+    Message, MessageId, Note, ParkedMessage, Row, SeqSet, Settlement, StartAt, Store, StoreCapabilities, StoreError,
     StoreErrorKind, TopicFilter, Wakeups, clock,
 };
 
@@ -104,6 +104,11 @@ impl MemoryStore {
     /// Begins a transaction.
     pub fn begin(&self) -> MemoryTransaction {
         MemoryTransaction { store: self.clone(), messages: Vec::new() }
+    }
+
+    /// Cancels a message [for later](Message::deliver_at). Says whether it was there: one that is due is delivered.
+    pub fn cancel(&self, id: MessageId) -> bool {
+        self.lock().scheduled.cancel(id)
     }
 
     /// What a relay gave up on, with the reasons.

@@ -256,7 +256,7 @@ impl Parking {
         let free = |lane| !held(lane) && lanes.get(&lane).is_some_and(|q| q.after_flight <= oldest_flight);
         let chosen = self.destinations.choose(now, max, free);
         let mut taken = Vec::new();
-        chosen.into_iter().for_each(|lane| self.take(lane, 1, &mut taken));
+        chosen.into_iter().for_each(|lane| self.take(lane, 1, now, &mut taken));
         taken
     }
 
@@ -278,13 +278,13 @@ impl Parking {
             if taken.len() >= max {
                 break;
             }
-            self.take(lane, run, &mut taken);
+            self.take(lane, run, now, &mut taken);
         }
         taken
     }
 
-    /// The first of a lane, and what may be tried right behind it.
-    fn take(&mut self, lane: Lane, run: usize, into: &mut Vec<i64>) {
+    /// The first of a lane, and what may be tried right behind it: a paced replay makes messages due one by one.
+    fn take(&mut self, lane: Lane, run: usize, now: Instant, into: &mut Vec<i64>) {
         self.forget_due(lane);
         let Some(queue) = self.lanes.get_mut(&lane) else { return };
         queue.retrying = true;
@@ -293,7 +293,8 @@ impl Parking {
         let Some(first) = seqs.next() else { return };
         into.push(first);
         if tried(&first) {
-            into.extend(seqs.take(run - 1).take_while(tried));
+            let due = |seq: &i64| self.messages.get(seq).is_some_and(|m| m.due <= now);
+            into.extend(seqs.take(run - 1).take_while(|seq| tried(seq) && due(seq)));
         }
     }
 

@@ -14,8 +14,10 @@ use super::session::{End, LOOK, Session};
 use super::{Relay, RelayError, Shutdown};
 use crate::{AcquireRequest, Acquired, Store, StoreError, Transport, clock};
 
-/// Waits between attempts to reach a database that is away: one that is back is found within a second.
+/// Waits between attempts to reach a database that is away.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(1), jitter: Jitter::Half };
+/// The same where the lease was had, and its session failed: what it handed over may come again each time.
+const IN_VAIN: Backoff = Backoff { max: Duration::from_secs(5), ..RETRY };
 /// At most this long, and at least a fiftieth of it, between two looks at a lease that another process holds.
 const STANDBY: Duration = Duration::from_secs(1);
 
@@ -88,6 +90,7 @@ impl StoreRelay {
         &self,
         mode: Mode,
         failed: bool,
+        leased: &mut bool,
         stop: &mut (dyn Future<Output = ()> + Send + Unpin),
     ) -> Result<Step, StoreError> {
         let shared = &*self.0;
@@ -120,6 +123,7 @@ impl StoreRelay {
             Acquired::Yes(lease, parked) => (lease, parked),
             Acquired::Held(wait) => return Ok(Step::Held(wait)),
         };
+        *leased = true;
         shared.handle.update(|s| (s.active, s.connected) = (true, true));
         shared.tell(&RelayEvent::Acquired { epoch: lease.epoch });
         let seed = (shared.request.owner >> 64) as u64 ^ lease.epoch.cast_unsigned();
@@ -159,7 +163,8 @@ impl StoreRelay {
         let (mut failures, mut standing_by, mut paused, mut failed) = (0, false, false, false);
         loop {
             let started = clock::now();
-            let step = self.session(mode, failed, &mut stop).await;
+            let mut leased = false;
+            let step = self.session(mode, failed, &mut leased, &mut stop).await;
             failed = step.is_err();
             let was_paused = std::mem::replace(&mut paused, matches!(step, Ok(Step::Paused)));
             let wait = match step {
@@ -183,9 +188,9 @@ impl StoreRelay {
                 Err(e) if e.is_transient() => {
                     standing_by = false;
                     failures =
-                        if clock::now().saturating_duration_since(started) > RETRY.max { 1 } else { failures + 1 };
+                        if clock::now().saturating_duration_since(started) > IN_VAIN.max { 1 } else { failures + 1 };
                     self.0.tell(&RelayEvent::Lost { error: crate::error::chain(&e) });
-                    RETRY.after(failures, random.next())
+                    if leased { IN_VAIN } else { RETRY }.after(failures, random.next())
                 }
                 Err(e) => return Err(self.fatal(e)),
             };
@@ -221,7 +226,7 @@ impl Relay for StoreRelay {
     async fn run_once(&self) -> Result<u64, RelayError> {
         let before = self.handle().stats().delivered;
         let mut never = std::future::pending();
-        match self.session(Mode::Once, false, &mut never).await.map_err(|e| self.fatal(e))? {
+        match self.session(Mode::Once, false, &mut false, &mut never).await.map_err(|e| self.fatal(e))? {
             Step::Held(retry_in) => Err(RelayError::Standby { relay: self.0.request.relay.clone(), retry_in }),
             Step::Paused => Err(RelayError::Paused { relay: self.0.request.relay.clone() }),
             Step::Finished | Step::Stopped | Step::Overdue | Step::Changed => {

@@ -49,7 +49,9 @@ impl Where {
                     Dialect::Postgres => {
                         format!("d.died_at {than} timestamptz 'epoch' + {micros}::int8 * interval '1 us'")
                     }
-                    Dialect::Mysql => format!("d.died_at {than} from_unixtime({micros} / 1000000)"),
+                    Dialect::Mysql => format!(
+                        "d.died_at {than} timestampadd(microsecond, {micros}, cast('1970-01-01' as datetime(6)))"
+                    ),
                     Dialect::Sqlite => format!("d.died_at {than} {micros}"),
                 });
             }

@@ -21,6 +21,17 @@ use statements::Sql;
 /// Messages of one transaction.
 const PORTION: usize = 1_000;
 
+/// What a change is to a relay that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// It has to look anew.
+    Orders,
+    /// The same; and messages are put back that retention may be about to delete.
+    PutsBack,
+    /// Nothing, and there may be none.
+    Forgets,
+}
+
 /// The desk of these tables. Opens a connection for each call.
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
@@ -50,16 +61,20 @@ impl Desk {
         relay: &str,
         statements: &[String],
         params: &[Value],
-        bump: bool,
+        how: Change,
     ) -> Result<u64, StoreError> {
         conn.script(&self.common.begin).await?;
-        if conn.query(&self.sql.known, &[relay.into()]).await?.is_empty() {
-            conn.script("rollback").await?;
-            let detail = format!("there is no relay named {relay:?}: `outbox status` lists the names");
-            return Err(StoreError::new(StoreErrorKind::Config, "desk").with_detail(detail));
+        if let Some(hold) = self.sql.hold.as_ref().filter(|_| how == Change::PutsBack) {
+            conn.query(hold, &[]).await?;
         }
-        // First, so that whoever changes the same relay waits here.
-        if bump {
+        // In front of everything else, so that whoever changes the same relay waits here.
+        let known = !conn.query(&self.sql.known, &[relay.into()]).await?.is_empty();
+        if how != Change::Forgets {
+            if !known {
+                conn.script("rollback").await?;
+                let detail = format!("there is no relay named {relay:?}: `outbox status` lists the names");
+                return Err(StoreError::new(StoreErrorKind::Config, "desk").with_detail(detail));
+            }
             conn.query(&self.sql.bump, &[relay.into()]).await?;
         }
         let mut count = None;
@@ -74,7 +89,7 @@ impl Desk {
     async fn one(&self, operation: &'static str, relay: &str, sql: &str, params: &[Value]) -> Result<(), StoreError> {
         let work = async {
             let mut conn = self.open().await?;
-            self.change(&mut *conn, relay, &[sql.to_owned()], params, true).await.map(drop)
+            self.change(&mut *conn, relay, &[sql.to_owned()], params, Change::Orders).await.map(drop)
         };
         work.await.map_err(|e: StoreError| e.during(operation))
     }
@@ -85,10 +100,11 @@ impl Desk {
         &self,
         filter: &DeadLetterFilter,
         statements: &[String],
-        bump: bool,
+        how: Change,
         params: impl Fn(u64) -> Vec<Value>,
     ) -> Result<u64, StoreError> {
         let mut conn = self.open().await?;
+        let mut unknown = None;
         let (mut place, mut of_relay, mut all): (Option<(String, i64)>, u64, u64) = (None, 0, 0);
         loop {
             let mut conditions = Where::of(self.driver.dialect(), filter);
@@ -107,12 +123,20 @@ impl Desk {
                 }
                 let mut with = vec![relay.as_str().into(), Value::Ints(group.iter().map(|(_, seq)| *seq).collect())];
                 with.extend(params(of_relay));
-                let done = self.change(&mut *conn, relay, statements, &with, bump).await?;
-                (of_relay, all) = (of_relay + done, all + done);
                 place = group.last().cloned();
+                let done = match self.change(&mut *conn, relay, statements, &with, how).await {
+                    Ok(done) => done,
+                    // Those of a relay that was dropped stay, and do not stop the others.
+                    Err(e) if e.kind() == StoreErrorKind::Config => {
+                        unknown.get_or_insert(e);
+                        continue;
+                    }
+                    Err(e) => return Err(e),
+                };
+                (of_relay, all) = (of_relay + done, all + done);
             }
             if !full {
-                return Ok(all);
+                return unknown.filter(|_| all == 0).map_or(Ok(all), Err);
             }
         }
     }
@@ -139,12 +163,12 @@ impl Admin for Desk {
     async fn replay(&self, filter: &DeadLetterFilter, per_second: Option<u32>) -> Result<u64, StoreError> {
         let step = per_second.map_or(0, |n| 1_000_000 / i64::from(n.max(1)));
         let pace = |before: u64| vec![Value::from(i64::try_from(before).unwrap_or(0) * step), Value::from(step)];
-        self.each(filter, &self.sql.replay, true, pace).await.map_err(|e| e.during("replay dead letters"))
+        self.each(filter, &self.sql.replay, Change::PutsBack, pace).await.map_err(|e| e.during("replay dead letters"))
     }
 
     async fn discard(&self, filter: &DeadLetterFilter) -> Result<u64, StoreError> {
         let none = |_| Vec::new();
-        self.each(filter, &self.sql.discard, false, none).await.map_err(|e| e.during("discard dead letters"))
+        self.each(filter, &self.sql.discard, Change::Forgets, none).await.map_err(|e| e.during("discard dead letters"))
     }
 
     async fn waiting(
@@ -166,7 +190,7 @@ impl Admin for Desk {
         let work = async {
             let mut conn = self.open().await?;
             let params = [relay.into(), Value::Text(key)];
-            self.change(&mut *conn, relay, &self.sql.retry, &params, true).await
+            self.change(&mut *conn, relay, &self.sql.retry, &params, Change::Orders).await
         };
         work.await.map_err(|e: StoreError| e.during("retry"))
     }
@@ -175,7 +199,7 @@ impl Admin for Desk {
         let work = async {
             let mut conn = self.open().await?;
             let params = [relay.into(), id.as_uuid().simple().to_string().into()];
-            self.change(&mut *conn, relay, &self.sql.give_up, &params, true).await
+            self.change(&mut *conn, relay, &self.sql.give_up, &params, Change::Orders).await
         };
         work.await.map(|count| count > 0).map_err(|e: StoreError| e.during("give up"))
     }

@@ -10,7 +10,9 @@ pub(super) struct Statements<S, L> {
     pub(super) setup: S,
     /// `$1` relay. Gives revision, 1 if paused, a key that is paused; a row at least.
     pub(super) orders: S,
-    /// `$1` relay: a row if somebody ran it.
+    /// Holds retention back until the end of the transaction, where there is one that could meet a replay.
+    pub(super) hold: Option<S>,
+    /// `$1` relay: a row if somebody ran it, locked as settlements lock it: one of them waits for the other.
     pub(super) known: S,
     /// `$1` relay.
     pub(super) bump: S,
@@ -53,6 +55,7 @@ impl Sql {
         Self {
             setup: fill(text.setup),
             orders: fill(text.orders),
+            hold: text.hold.map(fill),
             known: fill(text.known),
             bump: fill(text.bump),
             pause: fill(text.pause),
@@ -79,7 +82,6 @@ const SQLITE_NAMED: &str = "d.relay = $1 and d.seq in (select value from json_ea
     and not exists (select 1 from outbox_message m where m.seq = d.seq and m.id <> d.id)";
 
 const PLACES: &str = "select d.relay, d.seq from outbox_dead_letter d";
-const KNOWN: &str = "select 1 from outbox_relay where relay = $1";
 const BUMP: &str = "insert into outbox_control as c (relay, revision) values ($1, 1) \
     on conflict (relay) do update set revision = c.revision + 1";
 const RESUME: &str = "update outbox_control set paused_at = null where relay = $1";
@@ -90,7 +92,8 @@ const POSTGRES: Text = Statements {
     setup: "set synchronous_commit = on; set default_transaction_isolation = 'read committed'",
     orders: "select coalesce(c.revision, 0), (c.paused_at is not null)::int::int8, k.key from (select 1) one \
         left join outbox_control c on c.relay = $1 left join outbox_paused_key k on k.relay = $1",
-    known: "select 1::int8 from outbox_relay where relay = $1",
+    hold: Some("select after from outbox_retention for update"),
+    known: "select 1::int8 from outbox_relay where relay = $1 for update",
     bump: BUMP,
     pause: "update outbox_control set paused_at = coalesce(paused_at, now()) where relay = $1",
     resume: RESUME,
@@ -108,11 +111,12 @@ const POSTGRES: Text = Statements {
             greatest(0, extract(epoch from p.next_attempt_at - now()) * 1000)::int8 \
         from outbox_parked p join outbox_message m on m.seq = p.seq \
         where p.relay = $1 and p.seq > $2 order by p.seq limit $3",
-    // What retention has deleted gets its old number back, below every floor: other relays have settled it.
+    // What retention has deleted gets its old number back, as old as can be: who has passed that number has settled it.
+    // While retention is held back, or it would delete what is parked in this transaction.
     replay: &["with gone as (delete from outbox_dead_letter d where d.relay = $1 and d.seq = any($2::int8[]) \
             and not exists (select from outbox_message m where m.seq = d.seq and m.id <> d.id) returning d.*), \
-        back as (insert into outbox_message ({WHOLE}) overriding system value \
-            select {WHOLE} from gone on conflict (seq) do nothing), \
+        back as (insert into outbox_message ({WHOLE}, xid) overriding system value \
+            select {WHOLE}, '3'::xid8 from gone on conflict (seq) do nothing), \
         park as (insert into outbox_parked (relay, seq, key, attempts, next_attempt_at) \
             select relay, seq, key, 0, \
                 now() + ($3::int8 + (row_number() over (order by seq) - 1) * $4::int8) * interval '1 us' from gone \
@@ -121,9 +125,7 @@ const POSTGRES: Text = Statements {
     // Until the cursor itself says that it is settled, only the dead letter does.
     discard: &["with gone as (delete from outbox_dead_letter d where d.relay = $1 and d.seq = any($2::int8[]) \
             and not exists (select from outbox_message m join outbox_relay r on r.relay = d.relay \
-                where m.seq = d.seq and m.id = d.id and not (m.seq <= r.floor \
-                    or m.seq <= r.position and r.snapshot is not null and pg_visible_in_snapshot(m.xid, r.snapshot) \
-                        and not r.unsettled @> m.seq)) \
+                where m.seq = d.seq and m.id = d.id and m.seq > r.floor) \
             returning 1) \
         select count(*) from gone"],
     retry: &["with again as (update outbox_parked set attempts = 0, next_attempt_at = now(), last_error = null \
@@ -142,7 +144,8 @@ const SQLITE: Text = Statements {
     setup: "pragma journal_mode = wal; pragma busy_timeout = 5000; pragma synchronous = full",
     orders: "select coalesce(c.revision, 0), c.paused_at is not null, k.key from (select 1) one \
         left join outbox_control c on c.relay = $1 left join outbox_paused_key k on k.relay = $1",
-    known: KNOWN,
+    hold: None,
+    known: "select 1 from outbox_relay where relay = $1",
     bump: BUMP,
     pause: "update outbox_control set paused_at = coalesce(paused_at, {NOW}) where relay = $1",
     resume: RESUME,
@@ -152,9 +155,13 @@ const SQLITE: Text = Statements {
             select relay, null key, paused_at from outbox_control where paused_at is not null \
             union all select relay, key, paused_at from outbox_paused_key) p order by relay, key",
     places: PLACES,
-    dead: "select d.relay, d.seq, lower(hex(d.id)), d.topic, d.key, d.event_type, hex(d.payload), d.content_type, \
-            d.headers, d.created_at, d.reason, d.attempts, d.history, d.died_at from outbox_dead_letter d",
-    waiting: "select p.seq, lower(hex(m.id)), m.topic, m.key, m.event_type, p.attempts, p.last_error, \
+    // SQLite checks no types.
+    dead: "select d.relay, d.seq, lower(hex(d.id)), cast(d.topic as text), cast(d.key as text), \
+            cast(d.event_type as text), hex(d.payload), cast(d.content_type as text), cast(d.headers as text), \
+            cast(d.created_at as integer), cast(d.reason as text), d.attempts, cast(d.history as text), d.died_at \
+            from outbox_dead_letter d",
+    waiting: "select p.seq, lower(hex(m.id)), cast(m.topic as text), cast(m.key as text), cast(m.event_type as text), \
+            p.attempts, cast(p.last_error as text), \
             max(0, (p.next_attempt_at - {NOW}) / 1000) \
         from outbox_parked p join outbox_message m on m.seq = p.seq \
         where p.relay = $1 and p.seq > $2 order by p.seq limit $3",
@@ -170,9 +177,7 @@ const SQLITE: Text = Statements {
     discard: &[
         "delete from outbox_dead_letter as d where d.relay = $1 and d.seq in (select value from json_each($2)) \
             and not exists (select 1 from outbox_message m join outbox_relay r on r.relay = d.relay \
-                where m.seq = d.seq and m.id = d.id and not (m.seq <= r.floor \
-                    or m.seq <= r.position and not exists (select 1 from json_each(r.unsettled) u \
-                        where m.seq between json_extract(u.value, '$[0]') and json_extract(u.value, '$[1]'))))",
+                where m.seq = d.seq and m.id = d.id and m.seq > r.floor)",
         "select changes()",
     ],
     retry: &[
@@ -198,7 +203,8 @@ const MYSQL: Text = Statements {
         set time_zone = '+00:00', innodb_lock_wait_timeout = 5",
     orders: "select coalesce(c.revision, 0), cast(c.paused_at is not null as signed), k.`key` from (select 1) one \
         left join outbox_control c on c.relay = $1 left join outbox_paused_key k on k.relay = $1",
-    known: KNOWN,
+    hold: None,
+    known: "select 1 from outbox_relay where relay = $1 for update",
     bump: "insert into outbox_control (relay, revision) values ($1, 1) on duplicate key update revision = revision + 1",
     pause: "update outbox_control set paused_at = coalesce(paused_at, utc_timestamp(6)) where relay = $1",
     resume: RESUME,

@@ -51,7 +51,7 @@ impl QueueStore {
         conn.script("commit").await?;
         lock(&self.elsewhere).remove(relay);
         let reader = self.reader(&lease).await?;
-        let next = schedule::catch_up(&mut *conn, &self.mover).await?;
+        let next = schedule::catch_up(&mut *conn, &self.mover).await;
         let session = Session {
             lease: lease.clone(),
             topics: request.topics.clone(),

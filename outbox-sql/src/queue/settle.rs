@@ -91,6 +91,7 @@ impl QueueStore {
                 literals("select $1 seq, $2 attempts, $3 due_ms, $4 error", &params)
             }))
         });
+        each(&queue.park_errors, "{ROWS}", &parked);
         each(&queue.park_again, "{ROWS}", &parked);
         each(&queue.park, "{ROWS}", &parked);
         let gone: Vec<i64> = settlement.dead.iter().map(|d| d.seq).collect();

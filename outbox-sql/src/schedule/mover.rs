@@ -41,15 +41,24 @@ impl Default for Next {
 }
 
 /// At the start of a lease, over the connection that it was acquired with: a relay that runs once delivers what is due.
-pub(crate) async fn catch_up(conn: &mut dyn Connection, mover: &Mover) -> Result<Next, StoreError> {
+/// What fails is tried again by the mover's own task: the lease is there all the same.
+pub(crate) async fn catch_up(conn: &mut dyn Connection, mover: &Mover) -> Next {
     let mut next = Next::default();
     for _ in 0..FIRST {
-        next = mover.turn(conn, next).await?;
+        match mover.turn(conn, next).await {
+            Ok(then) => next = then,
+            Err(error) => {
+                tracing::warn!(%error, "what is due could not be moved; it is tried again");
+                // Where no transaction is open, there is nothing to roll back.
+                _ = conn.script("rollback").await;
+                return Next { wait: IDLE, ..next };
+            }
+        }
         if !next.wait.is_zero() {
             break;
         }
     }
-    Ok(next)
+    next
 }
 
 impl Mover {
@@ -71,8 +80,14 @@ impl Mover {
         }
         let column = |i: usize| rows.first().and_then(|row| row.get(i)).and_then(Value::int);
         let (due_ms, prune_ms) = (column(0), column(1).unwrap_or(i64::MAX));
-        if prune_ms <= 0 {
-            self.prune(conn).await?;
+        if prune_ms <= 0
+            && due_ms.is_none_or(|ms| ms > 0)
+            && let Err(error) = self.prune(conn).await
+        {
+            // Somebody holds what has expired: what is due does not wait for that.
+            tracing::debug!(%error, "what has expired could not be deleted; it is tried again");
+            _ = conn.script("rollback").await;
+            conn.query(&self.sql.pruned, &[i64::try_from(PRUNED.as_millis()).unwrap_or(i64::MAX).into()]).await?;
         }
         match due_ms.map(|ms| u64::try_from(ms).unwrap_or(0)) {
             None => return Ok(idle(IDLE)),

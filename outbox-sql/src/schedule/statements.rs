@@ -87,7 +87,8 @@ pub(crate) fn now(dialect: Dialect) -> &'static str {
 const POSTGRES: Text = Text {
     // The one plan that stays good however the table grows: its indexes.
     setup: "set jit = off; set enable_seqscan = off; set default_transaction_isolation = 'read committed'",
-    begin: "begin",
+    // A move that was undone by a crash would be made again, of what is published by then.
+    begin: "begin; set local synchronous_commit = on",
     look: "select ceil(extract(epoch from (select min(due_at) from outbox_scheduled) - now()) * 1000)::int8, \
             ceil(extract(epoch from prune_at - now()) * 1000)::int8 from outbox_mover",
     claim: "select 1::int8 from outbox_mover for update skip locked",

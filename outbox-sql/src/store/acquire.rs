@@ -158,7 +158,7 @@ impl SqlStore {
         let todo: Vec<i64> = mine.iter().map(|i| all.get(*i).seq()).collect();
         let now = clock::now();
         let retention = self.retention.as_ref().and_then(|sql| retain::Task::start(&self.driver, sql, self.keep));
-        let next = schedule::catch_up(&mut *settling, &self.mover).await?;
+        let next = schedule::catch_up(&mut *settling, &self.mover).await;
         let mover = schedule::Task::start(&self.driver, &self.mover, next);
         Ok(Session {
             lease,
@@ -191,12 +191,12 @@ pub(crate) fn new_token(request: &AcquireRequest) -> u128 {
     uuid::Uuid::now_v7().as_u128() ^ request.owner.rotate_left(64) ^ (count << 40)
 }
 
-/// What is parked under a relay name.
 /// Of what the attempts of a message ended in, as it is kept: one a line.
 pub(crate) fn newest(errors: &str) -> String {
     errors.split('\n').next().unwrap_or_default().to_owned()
 }
 
+/// What is parked under a relay name.
 pub(crate) async fn parked(
     conn: &mut dyn Connection,
     sql: &Sql,

@@ -2,10 +2,10 @@
 
 mod drain;
 mod lock;
-mod parked;
 mod report;
 mod stores;
 mod transports;
+mod waiting;
 
 use anyhow::{Result, bail};
 
@@ -15,10 +15,10 @@ async fn main() -> Result<()> {
     let figures = match name.as_str() {
         "drain" => drain::run().await?,
         "lock" => lock::run().await?,
-        "parked" => parked::run().await?,
         "stores" => stores::run().await?,
         "transports" => transports::run().await?,
-        _ => bail!("unknown benchmark {name:?}: there are `drain`, `lock`, `parked`, `stores` and `transports`"),
+        "waiting" => waiting::run().await?,
+        _ => bail!("unknown benchmark {name:?}: there are `drain`, `lock`, `stores`, `transports` and `waiting`"),
     };
     report::write(&name, &figures)
 }

@@ -66,7 +66,7 @@ const FEW: usize = 2;
 /// Aggregates of a rough load.
 const FEW_AGGREGATES: usize = 8;
 /// So many failures in a row are too many.
-const GIVE_UP: u64 = 1_000;
+const GIVE_UP: u64 = 100;
 
 impl Load {
     /// Runs it beside the caller.

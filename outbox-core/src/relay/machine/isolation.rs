@@ -58,9 +58,9 @@ impl Machine {
         Batch::from_slots(slots)
     }
 
-    /// Whether a message is being handed over, or read to be.
+    /// Whether a message is being handed over, or read to be; or a note is on its way, so that none can be written.
     pub(super) fn is_confined(&self) -> bool {
-        self.isolation.is_some() && (self.reading || self.notes.then.is_some())
+        self.isolation.is_some() && (self.reading || self.notes.under_way || self.notes.then.is_some())
     }
 
     /// An action that hands this message over, or will: it is noted first where that has to be.

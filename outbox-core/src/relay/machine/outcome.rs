@@ -32,6 +32,7 @@ impl Machine {
                 batch.iter().for_each(|m| self.unpark(m.seq(), size(&m)));
                 return;
             }
+            self.maybe_sent.delivered(batch.iter().map(|m| lane(&m)));
             self.forget_sent(batch.iter());
             self.plan.delivered(batch.iter().map(|m| m.seq()), Size { messages: batch.len(), bytes: batch.bytes() });
             self.free(batch.iter(), now);
@@ -41,6 +42,10 @@ impl Machine {
         let delivered = said.contains(&Outcome::Delivered);
         if delivered {
             self.something_delivered(id, parked, now);
+        }
+        if delivered && !parked {
+            let stored = batch.iter().zip(&said).filter(|(_, outcome)| **outcome == Outcome::Delivered);
+            self.maybe_sent.delivered(stored.map(|(m, _)| lane(&m)));
         }
         // A retry that fails while a later publish is answered fails by itself.
         let alone = parked && self.last_good > Some(id);
@@ -121,9 +126,6 @@ impl Machine {
     fn something_delivered(&mut self, id: u64, parked: bool, now: Instant) {
         self.last_good = self.last_good.max(Some(id));
         self.others_failed = false;
-        if !parked {
-            self.maybe_sent.others_delivered();
-        }
         let suspects = std::mem::take(&mut self.suspects);
         for seq in suspects.into_iter().filter(|_| !parked) {
             // Of one that is tried again already, that attempt will tell.
@@ -145,11 +147,11 @@ impl Machine {
     }
 
     /// Whether it is the fault of the first of them that none of them got an answer: they are of one key, and others are
-    /// delivered each time.
+    /// delivered each time. Of what is handed over one by one it is not known.
     fn is_at_fault(&mut self, batch: &Batch) -> bool {
-        let first = lane(&batch.get(0));
-        let one = batch.iter().all(|m| lane(&m) == first);
-        one && self.maybe_sent.unanswered_alone(batch.iter().map(|m| m.seq()))
+        let first = batch.get(0);
+        let one = self.isolation.is_none() && batch.iter().all(|m| lane(&m) == lane(&first));
+        one && self.maybe_sent.unanswered_alone(first.seq(), lane(&first))
     }
 
     fn forget_sent<'a>(&mut self, messages: impl Iterator<Item = MessageRef<'a>>) {

@@ -1,9 +1,11 @@
 //! Messages of the log that were handed over once with an unknown end: they may still arrive.
 //!
-//! A publish of one key that gets no answer looks like an outage, and costs nothing. Where others are delivered right
+//! A publish of one key that gets no answer looks like an outage, and costs nothing. Where other keys are delivered right
 //! after it, time and again, it is the message.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
+use crate::relay::parked::Lane;
 
 /// How often others were delivered after it before its next silence counts. A broker that comes and goes may hit one
 /// message twice.
@@ -11,10 +13,10 @@ const TIMES: u32 = 3;
 
 #[derive(Debug, Default)]
 pub(super) struct Unsure {
-    /// How often others were delivered after it got no answer in a publish of its key alone.
+    /// How often others were delivered after it got no answer as the first in a publish of its key alone.
     passed: HashMap<i64, u32>,
-    /// Of these publishes, what they held since something of the log was delivered.
-    alone: Vec<i64>,
+    /// The first of each of these publishes since something of another key was delivered.
+    alone: BTreeMap<i64, Lane>,
 }
 
 impl Unsure {
@@ -35,21 +37,23 @@ impl Unsure {
         self.passed.remove(&seq).is_some()
     }
 
-    /// They were all of a publish, are of one key, and got no answer. Says whether it is the fault of the first.
-    pub(super) fn unanswered_alone(&mut self, seqs: impl Iterator<Item = i64>) -> bool {
-        let before = self.alone.len();
-        self.alone.extend(seqs);
-        let first = self.alone.get(before).and_then(|seq| self.passed.get(seq));
-        first.is_some_and(|times| *times >= TIMES)
+    /// It was the first of a publish of its key alone that got no answer. Says whether that is its fault.
+    pub(super) fn unanswered_alone(&mut self, seq: i64, lane: Lane) -> bool {
+        self.alone.insert(seq, lane);
+        self.passed.get(&seq).is_some_and(|times| *times >= TIMES)
     }
 
-    /// Something of the log was delivered.
-    pub(super) fn others_delivered(&mut self) {
-        let mut alone = std::mem::take(&mut self.alone);
-        alone.sort_unstable();
-        alone.dedup();
-        for seq in alone {
-            if let Some(times) = self.passed.get_mut(&seq) {
+    /// Something of the log was delivered. What it says of messages behind it in its own key is nothing.
+    pub(super) fn delivered(&mut self, lanes: impl Iterator<Item = Lane>) {
+        if self.alone.is_empty() {
+            return;
+        }
+        let lanes: Vec<Lane> = lanes.collect();
+        while let Some((seq, lane)) = self.alone.pop_first() {
+            if lanes.iter().any(|delivered| *delivered != lane)
+                && !lanes.contains(&lane)
+                && let Some(times) = self.passed.get_mut(&seq)
+            {
                 *times += 1;
             }
         }
@@ -60,19 +64,33 @@ impl Unsure {
 mod tests {
     use super::*;
 
+    const OTHER: [Lane; 1] = [Lane::Key(2)];
+    const OWN: [Lane; 1] = [Lane::Key(1)];
+
     #[test]
     fn silence_counts_once_others_were_delivered_after_it_three_times() {
         let mut unsure = Unsure::default();
         for _ in 0..3 {
-            assert!(!unsure.unanswered_alone([7, 8].into_iter()));
-            assert!(!unsure.unanswered_alone([7].into_iter()), "an outage may be long");
+            assert!(!unsure.unanswered_alone(7, Lane::Key(1)));
+            assert!(!unsure.unanswered_alone(7, Lane::Key(1)), "an outage may be long");
             unsure.insert(7);
-            unsure.others_delivered();
+            unsure.delivered(OTHER.into_iter());
         }
-        unsure.others_delivered();
-        assert!(unsure.unanswered_alone([7].into_iter()));
-        assert!(!unsure.unanswered_alone([8].into_iter()), "which is not handed over any more");
+        unsure.delivered(OTHER.into_iter());
+        assert!(unsure.unanswered_alone(7, Lane::Key(1)));
         assert!(unsure.remove(7) && unsure.is_empty());
-        assert!(!unsure.unanswered_alone([7].into_iter()), "what is delivered is forgotten");
+        assert!(!unsure.unanswered_alone(7, Lane::Key(1)), "what is delivered is forgotten");
+    }
+
+    #[test]
+    fn what_is_delivered_of_its_own_key_says_nothing() {
+        let mut unsure = Unsure::default();
+        for _ in 0..9 {
+            unsure.insert(8);
+            assert!(!unsure.unanswered_alone(8, Lane::Key(1)));
+            unsure.delivered(OWN.into_iter());
+            assert!(!unsure.unanswered_alone(8, Lane::Key(1)));
+            unsure.delivered(OWN.into_iter().chain(OTHER));
+        }
     }
 }

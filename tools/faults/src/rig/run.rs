@@ -29,6 +29,8 @@ const PATIENCE_WITH_BUG: Duration = Duration::from_secs(5);
 const ENOUGH: usize = 200;
 /// ... they go on, and by so many behind a recovery, so that its order is seen.
 const AFTERWARDS: usize = 100;
+/// Until RabbitMQ knows a new queue for good.
+const NEW_QUEUE: Duration = Duration::from_secs(4);
 /// How often the outbox is asked.
 const ASK: Duration = Duration::from_millis(50);
 /// Makes a small disk too small within a second.
@@ -52,8 +54,20 @@ impl Rig {
         Self { program: program.into(), databases: Vec::new(), brokers: Vec::new(), cells: 0 }
     }
 
-    /// Runs one cell. What went wrong is in it.
-    pub async fn run(&mut self, task: Task, bug: Option<Bug>) -> Cell {
+    /// Runs one cell. What went wrong is in it. A full disk that hits nothing, or ends the database itself, shows nothing:
+    /// it is run again with the next seed, twice at most.
+    pub async fn run(&mut self, mut task: Task, bug: Option<Bug>) -> Cell {
+        for _ in 0..2 {
+            let cell = self.once(task, bug).await;
+            if task.fault != Fault::DatabaseFull || cell.error.is_none() && cell.noticed {
+                return cell;
+            }
+            task.seed = task.seed.wrapping_add(1);
+        }
+        self.once(task, bug).await
+    }
+
+    async fn once(&mut self, task: Task, bug: Option<Bug>) -> Cell {
         self.cells += 1;
         let started = Instant::now();
         let mut cell = Cell::new(task);
@@ -131,6 +145,11 @@ impl Place<'_> {
     async fn run(self, site: impl Site, cell: &mut Cell) -> anyhow::Result<()> {
         let (fault, mut rng) = (self.task.fault, StdRng::seed_from_u64(self.task.seed));
         let topic: &'static str = self.broker.direct().place(&self.name).await?.leak();
+        if fault == Fault::BrokerKilled && self.task.broker == BrokerKind::RabbitMq {
+            // RabbitMQ puts on its disk which quorum queues it has when it has been quiet for a moment. Killed before, it
+            // starts with an empty one under the same name, which answers nobody.
+            sleep(NEW_QUEUE).await;
+        }
         let trap = trap(fault, &mut rng);
         cell.trap = trap.to_string();
         let start = Start {
