@@ -217,7 +217,7 @@ async fn a_second_process_stands_by_and_takes_over() {
 }
 
 /// In a transaction, as a client that knows nothing of the outbox.
-async fn run(pool: &PgPool, (sql, params): (String, Vec<outbox_sql::Param>)) {
+async fn run_with(pool: &PgPool, (sql, params): (String, Vec<outbox_sql::Param>)) {
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for param in params {
         query = match param {
@@ -238,7 +238,7 @@ async fn a_client_without_a_crate_of_its_own_runs_the_statement_of_the_engine() 
         .chain([Message::new("orders", "order.empty")])
         .collect();
     let (dialect, names) = (outbox_sql::Dialect::Postgres, outbox_sql::Names::default());
-    run(&pool, outbox_sql::insert(dialect, &names, &Limits::DEFAULT, &messages).expect("within the limits")).await;
+    run_with(&pool, outbox_sql::insert(dialect, &names, &Limits::DEFAULT, &messages).expect("within the limits")).await;
 
     let sent = MemoryTransport::new();
     assert_eq!(relay(&outbox, &pool, &sent).until_drained(SOON).await.unwrap(), 4);
@@ -251,7 +251,7 @@ async fn a_client_without_a_crate_of_its_own_runs_the_statement_of_the_engine() 
     let at_once = Message::new("orders", "order.due").key(1).text("due");
     let later = [due, at_once, Message::new("orders", "order.never").deliver_after(Duration::from_secs(3_600))];
     let statement = outbox_sql::insert_scheduled(dialect, &names, &Limits::DEFAULT, &later);
-    run(&pool, statement.expect("within the limits")).await;
+    run_with(&pool, statement.expect("within the limits")).await;
     let relay = relay(&outbox, &pool, &sent);
     let came = std::sync::Mutex::new(Vec::new());
     testkit::eventually("two are due", SOON, || async {
