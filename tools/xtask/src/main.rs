@@ -25,7 +25,7 @@ usage: cargo xtask COMMAND
   test [SUITE...] [-- ARG...]    the tests, after setup; ARG... goes to the test programs
   ci                             everything that must hold on main
   sim --seeds N [--seed S]       the simulation; --seed replays one history
-  mutants                        mistakes planted into the engine's own code: what catches each (20 minutes)
+  mutants [WORD...]              mistakes planted into the engine's own code: what catches each (20 minutes)
   bench NAME                     a benchmark, after setup
   clean                          remove the tests' containers, also the shared servers
 ";
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => suites::run(rest),
         ["ci"] => ci::run(),
         ["sim", rest @ ..] => sim::run(rest),
-        ["mutants"] => mutants::run(),
+        ["mutants", rest @ ..] => mutants::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["clean"] => containers::clean(),
         [] | ["help" | "--help" | "-h"] => {
