@@ -6,8 +6,8 @@ use std::time::Duration;
 use outbox_core::admin::{Admin, DeadLetterFilter};
 use outbox_core::memory::{MemoryStore, MemoryTransport};
 use outbox_core::{
-    Message, MessageRef, Observer, OnExhausted, Relay, RelayError, RelayEvent, RetryPolicy, Store, StoreRelay,
-    Transport, transport,
+    Batch, KeyOrder, Message, MessageRef, Observer, OnExhausted, Outcomes, Relay, RelayError, RelayEvent, RetryPolicy,
+    Store, StoreRelay, Transport, TransportCapabilities, async_trait, transport,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -192,4 +192,48 @@ async fn a_key_that_is_blocked_goes_on_when_its_message_is_given_up_or_tried_ane
         assert_eq!(broker.take(), if give_up { &["2"][..] } else { &["1", "2"] });
         assert_eq!(store.dead_letters("test").len(), usize::from(give_up));
     }
+}
+
+/// Many of a key may be in flight; refuses everything at first, and then notes when each came.
+#[derive(Debug, Clone, Default)]
+struct Gapless {
+    healed: Arc<Mutex<bool>>,
+    came: Arc<Mutex<Vec<(String, Instant)>>>,
+}
+
+#[async_trait]
+impl Transport for Gapless {
+    fn capabilities(&self) -> TransportCapabilities {
+        TransportCapabilities::new().key_order(KeyOrder::Gapless)
+    }
+
+    async fn publish(&self, batch: Batch, out: &Outcomes) {
+        for m in batch.iter() {
+            if *self.healed.lock().unwrap() {
+                let text = String::from_utf8_lossy(m.payload()).into_owned();
+                self.came.lock().unwrap().push((text, Instant::now()));
+                out.delivered(m);
+            } else {
+                out.reject(m, "refused");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paced_replay_is_paced_where_many_of_a_key_may_be_in_flight() {
+    let (store, broker) = (MemoryStore::new(), Gapless::default());
+    enqueue(&store, &[("k", "1"), ("k", "2"), ("k", "3"), ("k", "4"), ("k", "5")]);
+    let relay = StoreRelay::builder("test", store.clone(), broker.clone()).build().expect("valid settings");
+    let running = tokio::spawn(async move { relay.run(std::future::pending()).await });
+    until(|| store.dead_letters("test").len() == 5).await;
+    *broker.healed.lock().unwrap() = true;
+    let desk = store.admin().expect("a desk");
+    assert_eq!(desk.replay(&DeadLetterFilter::all(), Some(1)).await.expect("put back"), 5);
+    until(|| broker.came.lock().unwrap().len() == 5).await;
+    let came = broker.came.lock().unwrap().clone();
+    assert_eq!(came.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(), ["1", "2", "3", "4", "5"]);
+    // The first one comes a little late: the relay has to notice.
+    assert!(came[4].1 - came[0].1 > SECOND * 3, "{came:?}");
+    running.abort();
 }
