@@ -14,6 +14,8 @@ use super::site::Site;
 /// Messages of a round.
 const ROWS: usize = 100_000;
 const BATCH: usize = 1_000;
+/// Of these, more than a window, which may be filled before the first one goes: they are not counted.
+const AHEAD: usize = 30_000;
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The key of which nothing is taken until it is healed.
 pub(super) const BAD: &str = "bad";
@@ -45,13 +47,13 @@ impl Running {
         Ok(timeout(PATIENCE, looks).await?)
     }
 
-    /// Of the other keys: from their first message to their last.
+    /// Of the other keys, without those that may have been read ahead.
     pub(super) async fn rate(&self, site: &Site) -> Result<f64> {
         *self.to.seen() = Seen::default();
         site.insert(ROWS, |i| format!("key-{}", i % 1_000)).await?;
         self.until(|relay| relay.to.seen().others >= ROWS).await?;
-        let (first, last) = self.to.seen().between.context("nothing came")?;
-        Ok(ROWS as f64 / (last - first).as_secs_f64())
+        let ((before, first), last) = self.to.seen().between.context("nothing came")?;
+        Ok((ROWS - before) as f64 / (last - first).as_secs_f64())
     }
 }
 
@@ -72,7 +74,8 @@ pub(super) struct To {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     others: usize,
-    between: Option<(Instant, Instant)>,
+    /// How many there were when the count began, and when; and when the last one came.
+    between: Option<((usize, Instant), Instant)>,
     /// Numbers of the bad key's messages.
     pub(super) bad: Vec<i64>,
 }
@@ -103,9 +106,9 @@ impl Transport for To {
             }
             out.delivered(m);
         }
-        if seen.others > 0 {
+        if seen.others > AHEAD {
             let now = Instant::now();
-            seen.between = Some((seen.between.map_or(now, |(first, _)| first), now));
+            seen.between = Some((seen.between.map_or((seen.others, now), |(first, _)| first), now));
         }
         self.news.notify_one();
     }
