@@ -27,8 +27,8 @@
 //!
 //! # What is guaranteed
 //! Every message is published as mandatory and is confirmed by the broker. One that no queue takes was not delivered:
-//! its topic waits until there is a queue, other topics go on. So does the topic of a queue that refuses it (`basic.nack`:
-//! it is full, with `overflow` `reject-publish`). One in flight per key
+//! its topic waits until there is a queue, other topics go on. So does the topic of a queue that refuses it
+//! (`basic.nack`: it is full, with `overflow` `reject-publish`). One in flight per key
 //! ([`KeyOrder::OneInFlight`](outbox_core::KeyOrder::OneInFlight)) keeps the order. RabbitMQ drops no duplicates.
 //!
 //! Durable is what the queue is: use quorum queues, or durable classic ones. [`AmqpConfig::declare`] declares them.

@@ -138,8 +138,8 @@ pub trait Store: Debug + Send + Sync + 'static {
         None
     }
 
-    /// How often those who held this lease's name before ended without giving it up, and what they had handed over last.
-    /// Asked once, after `acquire`. Default: nobody knows.
+    /// How often those who held this lease's name before ended without giving it up, and what they had handed over
+    /// last. Asked once, after `acquire`. Default: nobody knows.
     async fn crashes(&self, lease: &Lease) -> Result<Crashes, StoreError> {
         _ = lease;
         Ok(Crashes::default())

@@ -44,8 +44,6 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("log_level", "3"),
 ];
 
-const OAUTHBEARER: &str = "OAUTHBEARER";
-
 /// Room in a record beside the payload: key, headers, framing. Bytes.
 const OVERHEAD: usize = 100_000;
 /// librdkafka's default for `message.max.bytes` and `batch.size`.
@@ -145,45 +143,35 @@ impl KafkaConfig {
     fn security(&self) -> Result<Option<String>, KafkaConfigError> {
         let error = |text: &str| Err(KafkaConfigError::new(text));
         let given = |name: &str| self.options.get(name).map(|value| value.to_ascii_lowercase());
+        let is = |name, value| given(name).as_deref() == Some(value);
         let protocol = given("security.protocol");
         let mechanism = given("sasl.mechanism").or_else(|| given("sasl.mechanisms"));
-        let bearer = mechanism.as_deref().map(|mechanism| mechanism.eq_ignore_ascii_case(OAUTHBEARER));
-        if self.tokens.is_none() {
-            let own = given("sasl.oauthbearer.method").is_some_and(|method| method == "oidc");
-            let unsecured = given("enable.sasl.oauthbearer.unsecure.jwt").is_some_and(|value| value == "true");
-            return match bearer == Some(true) && !own && !unsecured {
-                true => {
-                    error("OAUTHBEARER has no source of tokens: give KafkaConfig::tokens, or use another mechanism")
-                }
-                false => Ok(protocol),
-            };
+        let bearer = mechanism.as_deref() == Some("oauthbearer");
+        // With either the client asks nobody.
+        let own_tokens = is("sasl.oauthbearer.method", "oidc") || is("enable.sasl.oauthbearer.unsecure.jwt", "true");
+        match &self.tokens {
+            None if bearer && !own_tokens => {
+                error("OAUTHBEARER has no source of tokens: give KafkaConfig::tokens, or use another mechanism")
+            }
+            None => Ok(protocol),
+            Some(_) if !cfg!(feature = "ssl") => {
+                error("OAUTHBEARER is not built in: enable the feature `ssl` of outbox-kafka (`kafka-ssl` of outbox)")
+            }
+            Some(_) if own_tokens => {
+                error("KafkaConfig::tokens are given, and a source of librdkafka's own as well: leave one of them out")
+            }
+            Some(_) if mechanism.is_some() && !bearer => {
+                error("KafkaConfig::tokens are for the mechanism OAUTHBEARER: leave sasl.mechanism out")
+            }
+            Some(_) if self.declare.is_some() => {
+                error("topics cannot be declared with tokens: leave KafkaConfig::declare out, and create them by hand")
+            }
+            Some(_) => Ok(Some(match protocol.as_deref() {
+                None | Some("ssl") => "sasl_ssl".into(),
+                Some("plaintext") => "sasl_plaintext".into(),
+                Some(other) => other.to_owned(),
+            })),
         }
-        if !cfg!(feature = "ssl") {
-            return error(
-                "OAUTHBEARER is not built in: enable the feature `ssl` of outbox-kafka (`kafka-ssl` of outbox)",
-            );
-        }
-        // With either the client would never ask.
-        if given("sasl.oauthbearer.method").is_some_and(|method| method == "oidc")
-            || given("enable.sasl.oauthbearer.unsecure.jwt").is_some_and(|value| value == "true")
-        {
-            return error(
-                "KafkaConfig::tokens are given, and a source of librdkafka's own as well: leave one of them out",
-            );
-        }
-        if bearer == Some(false) {
-            return error("KafkaConfig::tokens are for the mechanism OAUTHBEARER: leave sasl.mechanism out");
-        }
-        if self.declare.is_some() {
-            return error(
-                "topics cannot be declared with tokens: leave KafkaConfig::declare out, and create them by hand",
-            );
-        }
-        Ok(Some(match protocol.as_deref() {
-            None | Some("ssl") => "sasl_ssl".into(),
-            Some("plaintext") => "sasl_plaintext".into(),
-            Some(other) => other.to_owned(),
-        }))
     }
 
     /// The settings of the client.
@@ -224,7 +212,7 @@ impl KafkaConfig {
             client.set(name, value);
         }
         if let Some(protocol) = protocol.filter(|_| self.tokens.is_some()) {
-            client.set("security.protocol", protocol).set("sasl.mechanism", OAUTHBEARER);
+            client.set("security.protocol", protocol).set("sasl.mechanism", "OAUTHBEARER");
         }
         FIXED.iter().for_each(|(name, value)| _ = client.set(*name, *value));
         Ok(client)

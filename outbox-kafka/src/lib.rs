@@ -42,9 +42,9 @@
 //! # Who comes
 //! Everything that librdkafka knows is an [option](KafkaConfig::option): SASL/PLAIN as it is; TLS, client certificates
 //! and SASL/SCRAM with the feature `ssl`, which uses the system's OpenSSL; so are tokens (SASL/OAUTHBEARER), by
-//! [`KafkaConfig::tokens`]. Kerberos, and tokens that librdkafka asks an OIDC provider for itself, come with the features
-//! `gssapi` and `curl` of rdkafka, and the system libraries that they need: name them in your own `Cargo.toml`, and set
-//! the options.
+//! [`KafkaConfig::tokens`]. Kerberos, and tokens that librdkafka asks an OIDC provider for itself, come with the
+//! features `gssapi` and `curl` of rdkafka, and the system libraries that they need: name them in your own
+//! `Cargo.toml`, and set the options.
 //!
 //! [`KeyOrder::Gapless`]: outbox_core::KeyOrder::Gapless
 

@@ -24,8 +24,8 @@ pub struct KafkaToken {
 }
 
 impl KafkaToken {
-    /// `value`: as brokers take it, such as a JWT. `expires`: when they do no more; at four fifths of the time until then
-    /// the next one is asked for.
+    /// `value`: as brokers take it, such as a JWT. `expires`: when they do no more; at four fifths of the time until
+    /// then the next one is asked for.
     pub fn new(value: impl Into<String>, expires: SystemTime) -> Self {
         Self { value: value.into(), principal: String::new(), expires }
     }
@@ -57,8 +57,8 @@ impl KafkaConfig {
     ///
     /// Asked when a client starts, unless there is one in the first half of its life, and again at four fifths of a
     /// token's life; in the runtime in which [`connect`](crate::KafkaTransport::connect) is called, which is an error
-    /// outside of one. It may take 5 s; nothing is confirmed meanwhile. After an error it is asked again 10 s later, and
-    /// what waits for the broker stays unknown and costs no attempt.
+    /// outside of one. It may take 5 s; nothing is confirmed meanwhile. After an error it is asked again 10 s later,
+    /// and what waits for the broker stays unknown and costs no attempt.
     ///
     /// `sasl.mechanism` is `OAUTHBEARER` then. `security.protocol` is `SASL_SSL`, unless it is set to one without TLS.
     /// Topics cannot be declared, and their settings not be looked at before the first publish: rdkafka's client
@@ -66,10 +66,11 @@ impl KafkaConfig {
     ///
     /// ```no_run
     /// # use outbox_kafka::{KafkaConfig, KafkaToken};
-    /// # async fn sign() -> Result<(String, std::time::SystemTime), std::io::Error> { unimplemented!() }
+    /// use std::time::{Duration, SystemTime};
+    ///
     /// let config = KafkaConfig::new("broker:9098").tokens(|| async {
-    ///     let (token, expires) = sign().await?;
-    ///     Ok(KafkaToken::new(token, expires))
+    ///     let token = std::fs::read_to_string("/run/secrets/kafka")?; // Written anew every hour.
+    ///     Ok(KafkaToken::new(token.trim_end(), SystemTime::now() + Duration::from_secs(600)))
     /// });
     /// ```
     #[must_use]

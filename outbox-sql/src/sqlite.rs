@@ -81,12 +81,13 @@ pub(crate) const STATEMENTS: Text = Text {
             {NOW} + json_extract(u.value, '$.due_ms') * 1000, json_extract(u.value, '$.error') \
         from json_each($12) u where not exists (select 1 from outbox_dead_letter d \
             join outbox_message m on m.seq = d.seq and m.id = d.id \
-            where d.relay = $1 and d.seq = json_extract(u.value, '$.seq')) on conflict do update set attempts = excluded.attempts, \
-            next_attempt_at = excluded.next_attempt_at, \
+            where d.relay = $1 and d.seq = json_extract(u.value, '$.seq')) \
+        on conflict do update set attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at, \
             last_error = case when outbox_parked.attempts = 0 or excluded.attempts = 0 then excluded.last_error \
                 when excluded.attempts > outbox_parked.attempts or excluded.last_error is not \
                     substr(outbox_parked.last_error, 1, instr(outbox_parked.last_error || char(10), char(10)) - 1) \
-                then substr(coalesce(excluded.last_error, '') || coalesce(char(10) || outbox_parked.last_error, ''), 1, 4000) \
+                then substr(coalesce(excluded.last_error, '') || coalesce(char(10) || outbox_parked.last_error, ''), \
+                    1, 4000) \
                 else outbox_parked.last_error end",
         "insert into outbox_progress (relay, position, at) select $1, $9, $10 where $9 is not null on conflict do nothing",
     ],

@@ -216,8 +216,15 @@ async fn a_second_process_stands_by_and_takes_over() {
     assert_eq!((status.len(), status[0].waiting, status[0].active), (1, 0, false));
 }
 
-/// In a transaction, as a client that knows nothing of the outbox.
-async fn run_with(pool: &PgPool, (sql, params): (String, Vec<outbox_sql::Param>)) {
+#[tokio::test]
+async fn a_client_without_a_crate_of_its_own_runs_the_statement_of_the_engine() {
+    let (outbox, pool) = fresh().await;
+    let messages: Vec<Message> = (0..3)
+        .map(|n| Message::new("orders", "order.created").key(n).text(format!("o'{n}")).header("trace", "\"x\""))
+        .chain([Message::new("orders", "order.empty")])
+        .collect();
+    let (dialect, names) = (outbox_sql::Dialect::Postgres, outbox_sql::Names::default());
+    let (sql, params) = outbox_sql::insert(dialect, &names, &Limits::DEFAULT, &messages).expect("within the limits");
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for param in params {
         query = match param {
@@ -228,17 +235,6 @@ async fn run_with(pool: &PgPool, (sql, params): (String, Vec<outbox_sql::Param>)
     let mut tx = pool.begin().await.unwrap();
     query.execute(&mut *tx).await.expect("inserted");
     tx.commit().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_client_without_a_crate_of_its_own_runs_the_statement_of_the_engine() {
-    let (outbox, pool) = fresh().await;
-    let messages: Vec<Message> = (0..3)
-        .map(|n| Message::new("orders", "order.created").key(n).text(format!("o'{n}")).header("trace", "\"x\""))
-        .chain([Message::new("orders", "order.empty")])
-        .collect();
-    let (dialect, names) = (outbox_sql::Dialect::Postgres, outbox_sql::Names::default());
-    run_with(&pool, outbox_sql::insert(dialect, &names, &Limits::DEFAULT, &messages).expect("within the limits")).await;
 
     let sent = MemoryTransport::new();
     assert_eq!(relay(&outbox, &pool, &sent).until_drained(SOON).await.unwrap(), 4);
@@ -246,20 +242,4 @@ async fn a_client_without_a_crate_of_its_own_runs_the_statement_of_the_engine() 
         assert_eq!((sent.id(), sent.key(), sent.payload()), (m.id, m.key.as_deref(), &m.payload[..]));
         assert_eq!((sent.content_type(), sent.headers()), (m.content_type.as_deref(), &m.headers[..]));
     }
-
-    let due = Message::new("orders", "order.late").key(1).text("late").deliver_after(Duration::from_millis(300));
-    let at_once = Message::new("orders", "order.due").key(1).text("due");
-    let later = [due, at_once, Message::new("orders", "order.never").deliver_after(Duration::from_secs(3_600))];
-    let statement = outbox_sql::insert_scheduled(dialect, &names, &Limits::DEFAULT, &later);
-    run_with(&pool, statement.expect("within the limits")).await;
-    let relay = relay(&outbox, &pool, &sent);
-    let came = std::sync::Mutex::new(Vec::new());
-    testkit::eventually("two are due", SOON, || async {
-        relay.run_once().await.expect("delivered");
-        let mut came = came.lock().unwrap();
-        came.extend(sent.take().iter().map(|m| m.event_type().to_owned()));
-        came.len() == 2
-    })
-    .await;
-    assert_eq!(*came.lock().unwrap(), ["order.due", "order.late"]);
 }

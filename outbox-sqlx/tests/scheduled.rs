@@ -19,6 +19,7 @@ on_all!(
     a_relay_that_runs_once_delivers_what_is_due,
     two_handles_move_each_message_once,
     an_emptied_table_of_the_mover_is_mended,
+    a_client_without_a_crate_of_its_own_writes_for_later,
 );
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -63,6 +64,25 @@ async fn it_is_delivered_when_it_is_due_and_not_before<S: Shop>() {
     assert!(took < soon + Duration::from_secs(5), "a mover asks again when the next one is due: {took:?}");
     assert_eq!(shop.waiting().await, ["later"]);
     running.abort();
+}
+
+async fn a_client_without_a_crate_of_its_own_writes_for_later<S: Shop>() {
+    let shop = S::open().await;
+    let late = Message::new("t", "late").key("k").header("trace", "\"x\"").deliver_after(Duration::from_millis(300));
+    let messages = [late, Message::new("t", "o'due").key("k"), Message::new("t", "never").deliver_after(HOUR)];
+    let (dialect, names) = (shop.driver().dialect(), outbox_sql::Names::default());
+    let statement = outbox_sql::insert_scheduled(dialect, &names, &outbox_core::Limits::DEFAULT, &messages);
+    shop.run_with(statement.expect("within the limits")).await;
+    let to = MemoryTransport::new();
+    let (relay, seen) = (shop.relay(&to), std::sync::Mutex::new(Vec::new()));
+    eventually("two came", SOON, || async {
+        relay.run_once().await.expect("delivered");
+        seen.lock().unwrap().extend(came(&to));
+        seen.lock().unwrap().len() == 2
+    })
+    .await;
+    assert_eq!(*seen.lock().unwrap(), ["o'due", "late"]);
+    assert_eq!(shop.waiting().await, ["never"]);
 }
 
 async fn it_exists_if_and_only_if_the_transaction_committed<S: Shop>() {

@@ -38,16 +38,16 @@ pub trait Admin: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<DeadMessage>, StoreError>;
 
-    /// Has dead letters delivered again by the relay that gave them up, with all their attempts; those of a key in their
-    /// order, and ahead of what waits behind them. Other relays that have passed their place do not see them.
-    /// `per_second`: at most so many of each relay, from now on. Returns how many. Those of a relay that was dropped stay;
-    /// where there are no others, that is an error.
+    /// Has dead letters delivered again by the relay that gave them up, with all their attempts; those of a key in
+    /// their order, and ahead of what waits behind them. Other relays that have passed their place do not see them.
+    /// `per_second`: at most so many of each relay, from now on. Returns how many. Those of a relay that was dropped
+    /// stay; where there are no others, that is an error.
     ///
     /// What else of the key was delivered meanwhile stays so: it came first.
     async fn replay(&self, filter: &DeadLetterFilter, per_second: Option<u32>) -> Result<u64, StoreError>;
 
-    /// Deletes dead letters, also those of a relay that was dropped. Returns how many. Those that a relay's cursor has not
-    /// passed for good are left out, which may be so for some seconds.
+    /// Deletes dead letters, also those of a relay that was dropped. Returns how many. Those that a relay's cursor has
+    /// not passed for good are left out, which may be so for some seconds.
     async fn discard(&self, filter: &DeadLetterFilter) -> Result<u64, StoreError>;
 
     /// Messages of a relay that failed, or wait for their topic, or behind one that does: at most `limit`, by their

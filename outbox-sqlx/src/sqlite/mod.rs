@@ -20,8 +20,8 @@ pub use inbox::SqliteInbox;
 /// where another wrote in between.
 ///
 /// A commit that fails because the disk is full has ended its transaction. sqlx takes it for open
-/// ([sqlx 3742](https://github.com/launchbadge/sqlx/issues/3742)), and `begin_with` fails on that connection for ever, also
-/// when there is space again. Let the pool close such connections:
+/// ([sqlx 3742](https://github.com/launchbadge/sqlx/issues/3742)), and `begin_with` fails on that connection for ever,
+/// also when there is space again. Let the pool close such connections:
 ///
 /// ```
 /// use sqlx::Connection;

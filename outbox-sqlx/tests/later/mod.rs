@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use outbox_core::memory::MemoryTransport;
 use outbox_core::{AcquireRequest, Acquired, Lease, Message, MessageId, Store, StoreError, StoreRelay, TopicFilter};
-use outbox_sql::Driver;
+use outbox_sql::{Driver, Param};
 use outbox_sqlx::{Mysql, Postgres, Sqlite};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, MySqlPool, PgPool, SqlitePool};
@@ -51,6 +51,8 @@ pub(crate) trait Shop: Clone + Send + Sync + 'static {
     /// A store on a driver that wraps that one.
     fn store_on(&self, driver: impl Driver) -> Self::Store;
     async fn run(&self, sql: &str);
+    /// In a transaction, as a client that knows nothing of the outbox.
+    async fn run_with(&self, statement: (String, Vec<Param>));
     /// A column of text.
     async fn texts(&self, sql: &str) -> Vec<String>;
 
@@ -229,6 +231,19 @@ macro_rules! shop {
             async fn run(&self, sql: &str) {
                 let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.1).await;
                 done.unwrap_or_else(|e| panic!("{sql}: {e}"));
+            }
+
+            async fn run_with(&self, (sql, params): (String, Vec<Param>)) {
+                let mut query = sqlx::query(AssertSqlSafe(sql));
+                for param in params {
+                    query = match param {
+                        Param::Text(text) => query.bind(text),
+                        Param::Bytes(bytes) => query.bind(bytes),
+                    };
+                }
+                let mut tx = self.begin().await;
+                query.execute(&mut *tx).await.expect("executed");
+                tx.commit().await.expect("committed");
             }
 
             async fn texts(&self, sql: &str) -> Vec<String> {

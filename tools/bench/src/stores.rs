@@ -1,7 +1,7 @@
 //! How much of the speed of a bare scan a relay keeps on MySQL, MariaDB and SQLite. A relay of MySQL deletes what it
 //! settles, so the table is filled again for every round.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -67,10 +67,15 @@ async fn sqlite() -> Result<Vec<Figure>> {
         rounds.add(round, scan, drained(&relay).await?);
     }
     pool.close().await;
+    remove(&file);
+    Ok(rounds.figures("SQLite", 0.4))
+}
+
+/// A file of SQLite's with what lies beside it.
+pub(crate) fn remove(file: &Path) {
     for ending in ["", "-wal", "-shm"] {
         _ = std::fs::remove_file(format!("{}{ending}", file.display()));
     }
-    Ok(rounds.figures("SQLite", 0.4))
 }
 
 fn usual(i: usize) -> String {

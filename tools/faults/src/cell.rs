@@ -60,8 +60,8 @@ impl Cell {
         let count = |what: &str, n: usize| (n > 0).then(|| format!("{n} {what}"));
         let must = |holds: bool, what: &str| (!holds).then(|| what.to_owned());
         let dead = i64::from(self.task.fault == Fault::Poison);
-        // On a full disk a relay can take its lease again, but not settle: each process sends its window once, and then one
-        // message each time.
+        // On a full disk a relay can take its lease again, but not settle: each process sends its window once, and then
+        // one message each time.
         let full = self.task.fault == Fault::DatabaseFull;
         let duplicates = if full { Timing::WINDOW * 2 + self.acquired } else { Timing::WINDOW };
         // And every commit fails in the meantime.

@@ -57,8 +57,9 @@ impl Kafka {
         Self::launch(Some(proxy_port)).await
     }
 
-    /// Like [`own`](Self::own), but clients have to say who they are: SASL (`SASL_PLAINTEXT`) with the mechanisms `PLAIN`
-    /// and `SCRAM-SHA-512`, the user `shop` and the password `s3cr3t`; or `OAUTHBEARER`, with tokens that nobody signed.
+    /// Like [`own`](Self::own), but clients have to say who they are: SASL (`SASL_PLAINTEXT`) with the mechanisms
+    /// `PLAIN` and `SCRAM-SHA-512`, the user `shop` and the password `s3cr3t`; or `OAUTHBEARER`, with tokens that
+    /// nobody signed.
     ///
     /// # Panics
     /// Like [`own`](Self::own).

@@ -104,8 +104,8 @@ const MUTANTS: &[Mutant] = &[
     },
 ];
 
-/// Plants each in turn, or those whose name has these words. Fails where one is not caught, or does not fit the code any
-/// more.
+/// Plants each in turn, or those whose name has these words. Fails where one is not caught, or does not fit the code
+/// any more.
 pub(crate) fn run(words: &[&str]) -> Result {
     setup::run()?;
     let chosen = || MUTANTS.iter().filter(|mutant| words.iter().all(|word| mutant.name.contains(word)));

@@ -146,8 +146,8 @@ impl Machine {
         }
     }
 
-    /// Whether it is the fault of the first of them that none of them got an answer: they are of one key, and others are
-    /// delivered each time. Of what is handed over one by one it is not known.
+    /// Whether it is the fault of the first of them that none of them got an answer: they are of one key, and others
+    /// are delivered each time. Of what is handed over one by one it is not known.
     fn is_at_fault(&mut self, batch: &Batch) -> bool {
         let first = batch.get(0);
         let one = self.isolation.is_none() && batch.iter().all(|m| lane(&m) == lane(&first));
@@ -207,7 +207,8 @@ impl Machine {
         m.key_hash().filter(|_| gapless && rules.passes_by(rules.of(m.event_type())))
     }
 
-    /// It was handed over behind a message of its key that is passed by now: it waits no longer than that was under way.
+    /// It was handed over behind a message of its key that is passed by now: it waits no longer than that was under
+    /// way.
     fn not_tried(&mut self, m: &MessageRef<'_>, parked: bool, now: Instant) {
         if parked {
             self.window.sub(size(m));

@@ -162,7 +162,8 @@ impl Machine {
         self.supersede(lane, now);
     }
 
-    /// The first of a lane, if it failed and the policy of its event type says so, is given up for what waits behind it.
+    /// The first of a lane, if it failed and the policy of its event type says so, is given up for what waits behind
+    /// it.
     pub(super) fn supersede(&mut self, lane: Lane, now: Instant) {
         if self.parking.is_retrying(lane) || !self.parking.has_others(lane) {
             return;

@@ -1,7 +1,7 @@
 //! Messages of the log that were handed over once with an unknown end: they may still arrive.
 //!
-//! A publish of one key that gets no answer looks like an outage, and costs nothing. Where other keys are delivered right
-//! after it, time and again, it is the message.
+//! A publish of one key that gets no answer looks like an outage, and costs nothing. Where other keys are delivered
+//! right after it, time and again, it is the message.
 
 use std::collections::{BTreeMap, HashMap};
 

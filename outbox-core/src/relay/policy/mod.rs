@@ -76,13 +76,13 @@ impl Policy {
         self.rules.policies().filter_map(|p| p.publish_deadline).fold(self.publish_deadline, Duration::max)
     }
 
-    /// The longest time between the first and the last copy of a message that the relay sends by itself while nothing is
-    /// down: every attempt up to the publish deadline, every wait between two at its longest, and one takeover, which
-    /// waits for the lease.
+    /// The longest time between the first and the last copy of a message that the relay sends by itself while nothing
+    /// is down: every attempt up to the publish deadline, every wait between two at its longest, and one takeover,
+    /// which waits for the lease.
     ///
     /// What it leaves out: an outage of the broker or the database has no end, and costs no attempts. So has a topic
-    /// that is missing after a copy was sent. A message may also wait for the retries of those before it in its key, and
-    /// a process may crash more than once. And what people do later: a replay of dead letters.
+    /// that is missing after a copy was sent. A message may also wait for the retries of those before it in its key,
+    /// and a process may crash more than once. And what people do later: a replay of dead letters.
     pub(crate) fn retry_horizon(&self) -> Duration {
         self.longest().1
     }

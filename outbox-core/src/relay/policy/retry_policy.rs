@@ -83,10 +83,10 @@ impl RetryPolicy {
     }
 
     /// How long a publish of such messages may take, at least 10 ms. Of one that holds messages of several policies the
-    /// longest counts, so a short one is for event types that have a relay of their own. A transport may give up before:
-    /// those to RabbitMQ, NATS and SNS have deadlines of their own, below 10 s. One that is over on Kafka costs the client
-    /// with all that it holds. Default: as [`RelayBuilder::publish_deadline`](crate::RelayBuilder::publish_deadline) has
-    /// it.
+    /// longest counts, so a short one is for event types that have a relay of their own. A transport may give up
+    /// before: those to RabbitMQ, NATS and SNS have deadlines of their own, below 10 s. One that is over on Kafka costs
+    /// the client with all that it holds. Default: as
+    /// [`RelayBuilder::publish_deadline`](crate::RelayBuilder::publish_deadline) has it.
     pub const fn publish_deadline(mut self, deadline: Duration) -> Self {
         self.publish_deadline = Some(deadline);
         self

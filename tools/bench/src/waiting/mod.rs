@@ -1,6 +1,6 @@
-//! What messages keep of their rate beside others that wait: over a relay beside which nothing waits, on the same kind of
-//! database, round by round. One key waits of which a message fails, with 100,000 behind it; a million messages wait for
-//! tomorrow. At the end the failed message is taken, and all of its key has to come, in order.
+//! What messages keep of their rate beside others that wait: over a relay beside which nothing waits, on the same kind
+//! of database, round by round. One key waits of which a message fails, with 100,000 behind it; a million messages wait
+//! for tomorrow. At the end the failed message is taken, and all of its key has to come, in order.
 
 mod running;
 mod site;

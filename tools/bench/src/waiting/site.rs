@@ -7,7 +7,7 @@ use outbox::sqlx::{Mysql, Postgres, Sqlite};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, MySqlPool, PgPool, SqlitePool, Transaction};
 
-use crate::stores::inserts;
+use crate::stores::{inserts, remove};
 
 /// A database with the outbox's tables.
 pub(super) struct Site {
@@ -18,7 +18,7 @@ pub(super) struct Site {
 enum Pool {
     Postgres(PgPool),
     Mysql(MySqlPool),
-    Sqlite(SqlitePool),
+    Sqlite(SqlitePool, PathBuf),
 }
 
 impl Site {
@@ -40,7 +40,7 @@ impl Site {
         let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
         let (pool, outbox) = (SqlitePool::connect_with(options).await?, Sqlite::new());
         outbox.migrate(&pool).await?;
-        Ok(Self { store: Arc::new(outbox.store(pool.clone())), pool: Pool::Sqlite(pool) })
+        Ok(Self { store: Arc::new(outbox.store(pool.clone())), pool: Pool::Sqlite(pool, file) })
     }
 
     /// So many messages that are due tomorrow.
@@ -49,7 +49,7 @@ impl Site {
         match &self.pool {
             Pool::Postgres(pool) => fill(pool.begin().await?, sql(SCHEDULED[0])).await,
             Pool::Mysql(pool) => fill(pool.begin().await?, sql(SCHEDULED[1])).await,
-            Pool::Sqlite(pool) => fill(pool.begin().await?, sql(SCHEDULED[2])).await,
+            Pool::Sqlite(pool, _) => fill(pool.begin().await?, sql(SCHEDULED[2])).await,
         }
     }
 
@@ -60,7 +60,15 @@ impl Site {
         match &self.pool {
             Pool::Postgres(pool) => fill(pool.begin().await?, sql).await,
             Pool::Mysql(pool) => fill(pool.begin().await?, sql).await,
-            Pool::Sqlite(pool) => fill(pool.begin_with("begin immediate").await?, sql).await,
+            Pool::Sqlite(pool, _) => fill(pool.begin_with("begin immediate").await?, sql).await,
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Pool::Sqlite(_, file) = &self.pool {
+            remove(file);
         }
     }
 }

@@ -54,8 +54,8 @@ impl Rig {
         Self { program: program.into(), databases: Vec::new(), brokers: Vec::new(), cells: 0 }
     }
 
-    /// Runs one cell. What went wrong is in it. A full disk that hits nothing, or ends the database itself, shows nothing:
-    /// it is run again with the next seed, twice at most.
+    /// Runs one cell. What went wrong is in it. A full disk that hits nothing, or ends the database itself, shows
+    /// nothing: it is run again with the next seed, twice at most.
     pub async fn run(&mut self, mut task: Task, bug: Option<Bug>) -> Cell {
         for _ in 0..2 {
             let cell = self.once(task, bug).await;
@@ -146,8 +146,8 @@ impl Place<'_> {
         let (fault, mut rng) = (self.task.fault, StdRng::seed_from_u64(self.task.seed));
         let topic: &'static str = self.broker.direct().place(&self.name).await?.leak();
         if fault == Fault::BrokerKilled && self.task.broker == BrokerKind::RabbitMq {
-            // RabbitMQ puts on its disk which quorum queues it has when it has been quiet for a moment. Killed before, it
-            // starts with an empty one under the same name, which answers nobody.
+            // RabbitMQ puts on its disk which quorum queues it has when it has been quiet for a moment. Killed before,
+            // it starts with an empty one under the same name, which answers nobody.
             sleep(NEW_QUEUE).await;
         }
         let trap = trap(fault, &mut rng);
