@@ -66,7 +66,11 @@ impl Where {
 
     pub(super) fn behind_place(&mut self, relay: &str, seq: i64) {
         let (relay, seq) = (self.param(relay.into()), self.param(seq.into()));
-        self.add(format!("(d.relay > {relay} or d.relay = {relay} and d.seq > {seq})"));
+        self.add(match self.dialect {
+            // Of these conditions each has its plan for the primary key, and none for the other.
+            Dialect::Postgres | Dialect::Sqlite => format!("(d.relay, d.seq) > ({relay}, {seq})"),
+            Dialect::Mysql => format!("(d.relay > {relay} or d.relay = {relay} and d.seq > {seq})"),
+        });
     }
 
     /// The end of the statement: conditions, order and limit.
