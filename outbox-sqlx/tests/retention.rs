@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use both::{SOON, Shop, numbers, on_both, tags};
+use outbox_core::admin::DeadLetterFilter;
 use outbox_core::memory::MemoryTransport;
 use outbox_core::{AcquireRequest, Acquired, FetchLimits, Message, Relay, Settlement, Store, StoreRelay, transport};
 use testkit::eventually;
@@ -214,4 +215,42 @@ async fn a_name_that_nobody_runs_is_warned_of() {
     let said = String::from_utf8_lossy(&said.0.lock().unwrap()).into_owned();
     assert!(said.contains("behind=1000896") && !said.contains("drop near") && !said.contains("drop done"), "{said}");
     assert_eq!(said.matches("outbox relay drop").count(), 1, "once an hour: {said}");
+}
+
+/// The replay found the message where it was, and is not committed: whoever deletes it now cannot know.
+#[tokio::test]
+async fn a_message_that_is_put_back_is_not_deleted_meanwhile() {
+    let shop = both::OnPostgres::open().await;
+    shop.numbered("t", 1..=3).await;
+    let to = MemoryTransport::new();
+    shop.relay("a", &to).until_drained(SOON).await.unwrap();
+    assert_eq!(tags(&to), ["1", "2", "3"]);
+    shop.run(
+        "insert into outbox_dead_letter (relay, seq, id, topic, key, event_type, payload, created_at, reason, attempts) \
+         select 'a', seq, id, topic, key, event_type, payload, created_at, 'no', 1 from outbox_message where seq = 2",
+    )
+    .await;
+    // The replay stops where it parks the message.
+    let mut stops = shop.1.begin().await.unwrap();
+    let parked =
+        "insert into outbox_parked (relay, seq, key, attempts, next_attempt_at) values ('a', 2, '2', 0, now())";
+    sqlx::query(parked).execute(&mut *stops).await.unwrap();
+    let desk = shop.store().admin().expect("a desk");
+    let replay = tokio::spawn(async move { desk.replay(&DeadLetterFilter::default(), None).await });
+    let waiting = || async {
+        let waits = "select 'x' from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        shop.texts(waits).await.len()
+    };
+    eventually("the replay waits", SOON, || async { waiting().await == 1 }).await;
+    let retain = tokio::spawn({
+        let shop = shop.clone();
+        async move { shop.retain(Duration::ZERO).await }
+    });
+    let over = || async { retain.is_finished() || waiting().await == 2 };
+    eventually("retention waits for it", SOON, over).await;
+    stops.rollback().await.unwrap();
+    assert_eq!(replay.await.unwrap().expect("replayed"), 1);
+    assert_eq!(retain.await.unwrap(), 2, "what is parked again is kept");
+    shop.relay("a", &to).until_drained(SOON).await.unwrap();
+    assert_eq!(tags(&to), ["2"]);
 }
