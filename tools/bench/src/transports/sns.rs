@@ -40,7 +40,7 @@ impl Contest for SnsContest {
     }
 
     fn sizes(&self) -> (usize, usize) {
-        (500, 50)
+        (2_000, 100)
     }
 
     fn target_with_one_key(&self) -> bool {
