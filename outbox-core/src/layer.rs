@@ -67,8 +67,9 @@
 //!
 //! # How long a publish may wait
 //! The relay drops a publish at its deadline (default 10 s), and one of which nothing was stored is an outage to it:
-//! that costs no attempt, but it is an alarm, and what was let through at the last moment comes twice. The relay has up
-//! to 8 publishes of [`batch`](crate::RelayBuilder::batch) messages under way. So a limit is kept without alarms where
+//! that costs no attempt, but it is an alarm, and what was let through at the last moment comes twice. To a rate limit
+//! the relay has up to 8 publishes of [`batch`](crate::RelayBuilder::batch) messages under way, whatever the inner
+//! transport declares as its [`publishes`](crate::TransportCapabilities::publishes). So it is kept without alarms where
 //! `8 * batch / rate` is well below the deadline: with the default batch of 500 from some 800 messages a second on; for
 //! 50 a second set a batch of 30. [`CatchUpLayer`] alone bounds its wait by itself.
 
@@ -91,7 +92,8 @@ pub use trace::{Trace, TraceLayer};
 /// no dependency.
 pub use tower_layer::Layer;
 
-use crate::Transport;
+use crate::transport::PUBLISHES;
+use crate::{Transport, TransportCapabilities};
 
 /// [`layer`](Self::layer) for every transport.
 pub trait TransportExt: Transport + Sized {
@@ -107,14 +109,17 @@ pub trait TransportExt: Transport + Sized {
 
 impl<T: Transport> TransportExt for T {}
 
-/// A layered transport: all but `publish` is the inner transport's, and that is `forward`.
+/// A layered transport: all but `publish` is the inner transport's, and that is `forward`. `paced`: what is under way
+/// waits in the layer, so that more of it only waits longer.
 macro_rules! transport {
-    ($layered:ident) => {
+    ($layered:ident $(, $paced:ident)?) => {
         #[async_trait::async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: crate::Transport> crate::Transport for $layered<T> {
             fn capabilities(&self) -> crate::TransportCapabilities {
-                self.inner.capabilities()
+                let declared = self.inner.capabilities();
+                $(let declared = crate::layer::$paced(declared);)?
+                declared
             }
 
             async fn publish(&self, batch: crate::Batch, out: &crate::Outcomes) {
@@ -132,3 +137,7 @@ macro_rules! transport {
     };
 }
 use transport;
+
+fn paced(declared: TransportCapabilities) -> TransportCapabilities {
+    declared.publishes(declared.publishes.min(PUBLISHES))
+}

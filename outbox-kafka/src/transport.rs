@@ -18,6 +18,9 @@ use crate::{KafkaConfig, KafkaConfigError};
 
 /// How long requests carry one message each after a broker refused a request for one of its messages.
 const SINGLY: Duration = Duration::from_secs(30);
+/// A batch spreads over the partitions of a topic, and each of these is to have several requests of many messages under
+/// way: with 16 in place of 8, six partitions take a tenth more.
+const PUBLISHES: usize = 16;
 /// How long `close` waits for what is on its way.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -59,7 +62,10 @@ impl KafkaTransport {
         Ok(Self {
             settings,
             tokens,
-            capabilities: TransportCapabilities::new().key_order(KeyOrder::Gapless).limits(config.limits()),
+            capabilities: TransportCapabilities::new()
+                .key_order(KeyOrder::Gapless)
+                .limits(config.limits())
+                .publishes(PUBLISHES),
             format: config.wire_format().clone(),
             record: config.largest_record(),
             declare: config.declaration(),

@@ -97,7 +97,7 @@ pub struct CatchUp<T> {
     layer: CatchUpLayer,
 }
 
-super::transport!(CatchUp);
+super::transport!(CatchUp, paced);
 
 impl<T: Transport> CatchUp<T> {
     async fn forward(&self, batch: Batch, out: &Outcomes) {

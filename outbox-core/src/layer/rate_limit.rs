@@ -46,7 +46,7 @@ pub struct RateLimit<T> {
     bucket: Arc<Bucket>,
 }
 
-super::transport!(RateLimit);
+super::transport!(RateLimit, paced);
 
 impl<T: Transport> RateLimit<T> {
     async fn forward(&self, batch: Batch, out: &Outcomes) {

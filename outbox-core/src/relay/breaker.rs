@@ -55,10 +55,15 @@ impl Breaker {
     /// The broker answered.
     pub(crate) fn answered(&mut self) {
         if !matches!(self.state, State::Open { .. }) {
-            self.state = State::Closed;
-            self.failures = 0;
-            self.probed.clear();
+            self.close();
         }
+    }
+
+    /// It was no outage.
+    pub(crate) fn close(&mut self) {
+        self.state = State::Closed;
+        self.failures = 0;
+        self.probed.clear();
     }
 
     /// Chooses the first candidate not probed yet, and starts over when all were.

@@ -51,6 +51,8 @@ pub(crate) struct Machine {
     policy: Policy,
     order: KeyOrder,
     limits: Limits,
+    /// In flight at once, where nothing is isolated.
+    publishes: usize,
     random: Random,
     mode: Mode,
     /// Handed out and not settled.
@@ -94,8 +96,6 @@ pub(crate) struct Machine {
     draining: bool,
     notes: Notes,
     isolation: Option<Isolation>,
-    /// As the policy has it, where nothing is isolated.
-    publishes: usize,
     /// Why the transport went away, as it said first.
     pub(crate) outage: Option<String>,
     pub(crate) counts: Counts,
@@ -165,6 +165,7 @@ impl Machine {
         let mut machine = Self {
             order: transport.key_order,
             limits: transport.limits,
+            publishes: transport.publishes,
             random: Random(seed),
             mode,
             window: Size::default(),
@@ -194,7 +195,6 @@ impl Machine {
             outage: None,
             notes: Notes::default(),
             isolation: None,
-            publishes: policy.publishes,
             counts: Counts::default(),
             parking,
             parked_before,

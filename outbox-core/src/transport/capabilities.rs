@@ -23,12 +23,17 @@ pub struct TransportCapabilities {
     pub limits: Limits,
     /// How long the broker itself drops duplicates by message id. Default: not at all.
     pub dedup_window: Option<Duration>,
+    /// How many publishes the relay may have under way at once, beside what its window allows. Default: 8.
+    pub publishes: usize,
 }
 
+/// Publishes under way at once, where a transport does not say otherwise.
+pub(crate) const PUBLISHES: usize = 8;
+
 impl TransportCapabilities {
-    /// One in flight per key, the default limits, no deduplication.
+    /// One in flight per key, the default limits, no deduplication, 8 publishes at once.
     pub const fn new() -> Self {
-        Self { key_order: KeyOrder::OneInFlight, limits: Limits::DEFAULT, dedup_window: None }
+        Self { key_order: KeyOrder::OneInFlight, limits: Limits::DEFAULT, dedup_window: None, publishes: PUBLISHES }
     }
 
     /// How the order within a key is kept.
@@ -56,6 +61,14 @@ impl TransportCapabilities {
     #[must_use]
     pub const fn dedup_window(mut self, window: Duration) -> Self {
         self.dedup_window = Some(window);
+        self
+    }
+
+    /// How many publishes it takes to keep the broker busy; 0 counts as 1. For a client that spreads each batch over
+    /// many connections or partitions; one that has a slow broker in front of it wants fewer.
+    #[must_use]
+    pub const fn publishes(mut self, most: usize) -> Self {
+        self.publishes = most;
         self
     }
 }

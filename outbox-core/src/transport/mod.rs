@@ -5,6 +5,7 @@ mod finding;
 mod from_fn;
 mod outcomes;
 
+pub(crate) use capabilities::PUBLISHES;
 pub use capabilities::{KeyOrder, TransportCapabilities};
 pub use finding::Finding;
 pub use from_fn::{FromFn, from_fn};

@@ -69,7 +69,7 @@ impl Drop for UnderWay<'_> {
 #[async_trait]
 impl Transport for Broker {
     fn capabilities(&self) -> TransportCapabilities {
-        TransportCapabilities::new().key_order(self.order).max_payload(77)
+        TransportCapabilities::new().key_order(self.order).max_payload(77).publishes(16)
     }
 
     async fn publish(&self, batch: Batch, out: &Outcomes) {

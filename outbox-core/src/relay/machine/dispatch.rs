@@ -84,14 +84,16 @@ impl Machine {
             return None;
         }
         if let Some(at) = self.breaker.probe_at() {
-            if at > now || !self.flights.is_empty() {
+            let due = at <= now;
+            if !self.flights.is_empty() || !due && !self.is_doubtful() {
                 return None;
             }
-            return self.probe(now);
+            return self.probe(due, now);
         }
-        if !self.breaker.is_closed() || self.flights.len() >= self.policy.publishes {
+        if !self.breaker.is_closed() || self.flights.len() >= self.publishes() {
             return None;
         }
+        debug_assert!(self.stalled.is_empty(), "nothing but a probe takes it back");
         while let Some(batch) = self.ready.pop_front() {
             let batch = self.still_free(batch, now);
             let batch = self.first_alone(batch);
@@ -100,6 +102,17 @@ impl Machine {
             }
         }
         None
+    }
+
+    /// Publishes in flight at once.
+    fn publishes(&self) -> usize {
+        if self.isolation.is_some() { 1 } else { self.publishes.max(1) }
+    }
+
+    /// The breaker is open for nothing but parked heads that failed: whether it is their fault is what the next message
+    /// of the log tells, at once.
+    fn is_doubtful(&self) -> bool {
+        !self.suspects.is_empty() && self.stalled.is_empty() && !self.ready.is_empty()
     }
 
     /// What is handed to a transport now has ended when the lease ends.
@@ -148,7 +161,7 @@ impl Machine {
     }
 
     /// One message, of another key each time.
-    fn probe(&mut self, now: Instant) -> Option<Action> {
+    fn probe(&mut self, due: bool, now: Instant) -> Option<Action> {
         self.unstall(now);
         let mut slots: Vec<Slot> = self.ready.drain(..).flat_map(|b| (0..b.len()).map(move |i| b.slot(i))).collect();
         let mut seen = HashSet::new();
@@ -165,7 +178,9 @@ impl Machine {
             Some(slot) => Some(self.launch(Batch::from_slots(vec![slot]), false, false)),
             // Nothing of the log waits: the parked ones may try.
             None => {
-                self.breaker.half_open();
+                if due {
+                    self.breaker.half_open();
+                }
                 None
             }
         }
@@ -186,7 +201,7 @@ impl Machine {
         if !self.may_publish(now) || !self.breaker.is_closed() || self.parked_before.is_some() || busy {
             return None;
         }
-        if self.reading || self.flights.len() >= self.policy.publishes {
+        if self.reading || self.flights.len() >= self.publishes() {
             return None;
         }
         // Nothing is ready here.

@@ -36,7 +36,6 @@ impl Machine {
             return;
         }
         self.events.push(RelayEvent::Isolating { crashes: crashes.count });
-        self.policy.publishes = 1;
         self.isolation = Some(Isolation { guilty: crashes.suspect, noted: None, left: self.policy.window_messages });
     }
 
@@ -86,7 +85,6 @@ impl Machine {
         let drained = self.drained && quiet && self.parked_before.is_none();
         if self.isolation.as_ref().is_some_and(|i| quiet && over(i, drained)) {
             self.isolation = None;
-            self.policy.publishes = self.publishes;
             return Some(self.note());
         }
         (self.notes.outage == self.breaker.is_closed()).then(|| self.note())

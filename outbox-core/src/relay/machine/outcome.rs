@@ -127,7 +127,14 @@ impl Machine {
         self.last_good = self.last_good.max(Some(id));
         self.others_failed = false;
         let suspects = std::mem::take(&mut self.suspects);
-        for seq in suspects.into_iter().filter(|_| !parked) {
+        if parked || suspects.is_empty() {
+            return;
+        }
+        // What an outage gave back takes its place again with a probe.
+        if self.stalled.is_empty() {
+            self.breaker.close();
+        }
+        for seq in suspects {
             // Of one that is tried again already, that attempt will tell.
             let idle = |p: &&Parked| !self.parking.is_retrying(p.lane);
             let Some(mut parked) = self.parking.get(seq).filter(idle).cloned() else { continue };

@@ -27,8 +27,6 @@ pub(crate) struct Policy {
     pub(crate) window_messages: usize,
     /// Bytes handed out and not settled.
     pub(crate) window_bytes: usize,
-    /// Publishes in flight at once.
-    pub(crate) publishes: usize,
     pub(crate) lease: Duration,
     /// Of a publish, where its retry policy does not say otherwise.
     pub(crate) publish_deadline: Duration,
@@ -48,7 +46,6 @@ impl Default for Policy {
             batch: 500,
             window_messages: 20_000,
             window_bytes: 64 << 20,
-            publishes: 8,
             lease: Duration::from_secs(30),
             publish_deadline: Duration::from_secs(10),
             drain_deadline: Duration::from_secs(30),
