@@ -60,18 +60,18 @@
 //! `kafka_b.layer(&limit)` have one rate together.
 //!
 //! # Order
-//! A layer keeps the contract of [`Transport`], whatever it is around: it declares what the inner transport declares,
-//! and publishes reach that in the order of their first polls. Around a [`Gapless`](crate::KeyOrder::Gapless) transport
-//! it also keeps `ORDER-3` for what waits in the layer itself: when a publish fails or is dropped, what was first
-//! polled behind it is not handed over before all that were under way have ended.
+//! A layer keeps the contract of [`Transport`], whatever it is around: it declares what the inner transport declares
+//! (a limit no more than 8 [`publishes`](crate::TransportCapabilities::publishes)), and publishes reach that in the
+//! order of their first polls. Around a [`Gapless`](crate::KeyOrder::Gapless) transport it also keeps `ORDER-3` for
+//! what waits in the layer itself: when a publish fails or is dropped, what was first polled behind it is not handed
+//! over before all that were under way have ended.
 //!
 //! # How long a publish may wait
 //! The relay drops a publish at its deadline (default 10 s), and one of which nothing was stored is an outage to it:
-//! that costs no attempt, but it is an alarm, and what was let through at the last moment comes twice. To a rate limit
-//! the relay has up to 8 publishes of [`batch`](crate::RelayBuilder::batch) messages under way, whatever the inner
-//! transport declares as its [`publishes`](crate::TransportCapabilities::publishes). So it is kept without alarms where
-//! `8 * batch / rate` is well below the deadline: with the default batch of 500 from some 800 messages a second on; for
-//! 50 a second set a batch of 30. [`CatchUpLayer`] alone bounds its wait by itself.
+//! that costs no attempt, but it is an alarm, and what was let through at the last moment comes twice. To a limit the
+//! relay has up to 8 publishes of [`batch`](crate::RelayBuilder::batch) messages under way. So it is kept without
+//! alarms where `8 * batch / rate` is well below the deadline: with the default batch of 500 from some 800 messages a
+//! second on; for 50 a second set a batch of 30. [`CatchUpLayer`] alone bounds its wait by itself.
 
 mod bucket;
 mod catch_up;

@@ -313,43 +313,6 @@ async fn a_message_that_fails_alone_keeps_no_other_key_waiting() {
     }
 }
 
-/// It fails at once while what was handed over before it is still under way, and is delivered.
-#[tokio::test(start_paused = true)]
-async fn a_message_that_fails_quickly_stops_no_traffic() {
-    let store = MemoryStore::new();
-    enqueue(&store, 3, 30);
-    let transport = outbox_core::transport::from_fn(|m| {
-        let bad = m.payload() == b"3";
-        async move {
-            if bad {
-                return Err("no answer".into());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            Ok(())
-        }
-    });
-    let long = Duration::from_secs(5);
-    let relay = quick(&store, transport).outage(long, long).max_attempts(10_000).build().expect("valid settings");
-    let running = tokio::spawn({
-        let relay = relay.clone();
-        async move { relay.run(std::future::pending()).await }
-    });
-    let mut before = 0;
-    for slot in 0..20 {
-        for n in 0..25 {
-            let mut tx = store.begin();
-            tx.enqueue(Message::new("orders", "order.created").key(format!("other-{n}")).text("4")).expect("valid");
-            tx.commit();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let stats = relay.handle().stats();
-        assert!(stats.delivered > before, "nothing went in half a second: slot {slot}, {stats:?}");
-        before = stats.delivered;
-    }
-    assert!(relay.handle().stats().failed >= 20);
-    running.abort();
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_many_probes_costs_a_parked_message_nothing() {
     let store = MemoryStore::new();

@@ -27,7 +27,9 @@ const LAST: Duration = Duration::from_secs(5);
 /// Publishes to Kafka. See the crate's documentation for what a record carries.
 ///
 /// The relay's publish deadline should be 3 s or more (default 10 s): a topic that is not there is known after 1 s, and
-/// a client that has not answered by then is thrown away with all that it holds.
+/// a client that has not answered by then is thrown away with all that it holds. Up to 16 publishes are under way,
+/// 8,000 messages with the relay's defaults: where the brokers take less than 800 a second (a quota does that), set its
+/// `batch` lower.
 ///
 /// A request that the broker refused for one message in it (`max.message.bytes` of a topic, a null key on a compacted
 /// topic) does not tell which: for the next 30 s requests carry one message each, so that only that one is rejected.

@@ -37,7 +37,7 @@ pub struct ConcurrencyLimit<T> {
     free: Arc<Semaphore>,
 }
 
-super::transport!(ConcurrencyLimit);
+super::transport!(ConcurrencyLimit, paced);
 
 impl<T: Transport> ConcurrencyLimit<T> {
     async fn forward(&self, batch: Batch, out: &Outcomes) {

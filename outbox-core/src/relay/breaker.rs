@@ -55,15 +55,17 @@ impl Breaker {
     /// The broker answered.
     pub(crate) fn answered(&mut self) {
         if !matches!(self.state, State::Open { .. }) {
-            self.close();
+            self.state = State::Closed;
+            self.failures = 0;
+            self.probed.clear();
         }
     }
 
-    /// It was no outage.
-    pub(crate) fn close(&mut self) {
-        self.state = State::Closed;
-        self.failures = 0;
-        self.probed.clear();
+    /// It was no outage, as it seems.
+    pub(crate) fn probe_now(&mut self, now: Instant) {
+        if let State::Open { until } = &mut self.state {
+            *until = now.min(*until);
+        }
     }
 
     /// Chooses the first candidate not probed yet, and starts over when all were.

@@ -70,8 +70,10 @@ pub(crate) struct Machine {
     next_flight: u64,
     /// The latest publish of which something was delivered.
     last_good: Option<u64>,
-    /// Parked heads whose retry alone failed of late: their own fault if the next key goes through.
+    /// Parked heads whose retry alone failed of late: their own fault if what was handed over later goes through.
     suspects: Vec<i64>,
+    /// The publish in which they failed.
+    suspected_in: u64,
     /// Others failed as well since something was delivered: it is an outage.
     others_failed: bool,
     parking: Parking,
@@ -178,6 +180,7 @@ impl Machine {
             next_flight: 0,
             last_good: None,
             suspects: Vec::new(),
+            suspected_in: 0,
             others_failed: false,
             plan: Plan::new(policy.lease, asked),
             breaker: Breaker::new(policy.outage),

@@ -1,5 +1,4 @@
-//! Every layer gives what the inner transport declares, finds and closes; a limit of the rate needs no more than 8
-//! publishes under way.
+//! Every layer gives what the inner transport declares, finds and closes; a limit takes no more than 8 publishes.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -49,7 +48,7 @@ async fn capabilities_findings_and_close_are_those_of_the_inner_transport() {
     let second = Duration::from_secs(1);
     forwards(TimeoutLayer::new(second), 16).await;
     forwards(RateLimitLayer::new(1_000, second), 8).await;
-    forwards(ConcurrencyLimitLayer::new(16), 16).await;
+    forwards(ConcurrencyLimitLayer::new(16), 8).await;
     forwards(TraceLayer::new(), 16).await;
     forwards(CatchUpLayer::new(1_000), 8).await;
 }

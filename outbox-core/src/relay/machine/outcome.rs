@@ -21,6 +21,10 @@ impl Machine {
     /// A publish ended: by itself, by its deadline, or by a panic.
     pub(crate) fn published(&mut self, id: u64, outcomes: &Outcomes, now: Instant) {
         let Some(Flight { batch, parked, probe }) = self.flights.remove(&id) else { return };
+        if parked {
+            // Whatever was suspected of them, this attempt tells.
+            self.suspects.retain(|seq| batch.iter().all(|m| m.seq() != *seq));
+        }
         if outcomes.all_delivered() {
             self.something_delivered(id, parked, now);
             self.breaker.answered();
@@ -71,7 +75,10 @@ impl Machine {
             self.others_failed |= !parked && !at_fault;
             let unknown = batch.iter().zip(&said).filter(|(_, o)| matches!(o, Outcome::Unknown(_)));
             let heads = unknown.map(|(m, _)| m.seq()).filter(|seq| self.parking.is_head(*seq));
-            self.suspects = if self.others_failed { Vec::new() } else { heads.collect() };
+            if !at_fault {
+                self.suspects = if self.others_failed { Vec::new() } else { heads.collect() };
+                self.suspected_in = id;
+            }
             self.breaker.failed(now, &mut self.random);
         } else if !no_answer {
             self.breaker.answered();
@@ -121,20 +128,16 @@ impl Machine {
         lanes.into_iter().for_each(|lane| self.attempt_ended(lane, now));
     }
 
-    /// The transport is there, so what failed alone just before failed by itself. Said by a message of the log: a retry
-    /// may be that of a suspect itself.
+    /// The transport is there, so what failed alone just before failed by itself. Said by a message of the log that was
+    /// handed over later: an outage may have begun in between.
     fn something_delivered(&mut self, id: u64, parked: bool, now: Instant) {
         self.last_good = self.last_good.max(Some(id));
         self.others_failed = false;
-        let suspects = std::mem::take(&mut self.suspects);
-        if parked || suspects.is_empty() {
+        if parked || id < self.suspected_in || self.suspects.is_empty() {
             return;
         }
-        // What an outage gave back takes its place again with a probe.
-        if self.stalled.is_empty() {
-            self.breaker.close();
-        }
-        for seq in suspects {
+        self.breaker.probe_now(now);
+        for seq in std::mem::take(&mut self.suspects) {
             // Of one that is tried again already, that attempt will tell.
             let idle = |p: &&Parked| !self.parking.is_retrying(p.lane);
             let Some(mut parked) = self.parking.get(seq).filter(idle).cloned() else { continue };

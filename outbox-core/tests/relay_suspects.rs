@@ -1,0 +1,99 @@
+//! A message that was parked fails again, and nothing else does: is it the message, or an outage?
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use outbox_core::memory::MemoryStore;
+use outbox_core::{BoxError, Message, MessageRef, Relay, StoreRelay, transport};
+use tokio::time::{Instant, sleep};
+
+/// The payload of the message in question.
+const BAD: &[u8] = b"3";
+
+fn write(store: &MemoryStore, messages: impl IntoIterator<Item = (String, String)>) {
+    let mut tx = store.begin();
+    for (key, text) in messages {
+        tx.enqueue(Message::new("orders", "order.created").key(key).text(text)).expect("valid");
+    }
+    tx.commit();
+}
+
+/// A relay that runs with 30 messages of three keys, and tries again at once.
+fn running<F, Fut>(store: &MemoryStore, outage: Duration, publish: F) -> StoreRelay
+where
+    F: Fn(MessageRef<'_>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    write(store, (0..30).map(|n| ((n % 3).to_string(), n.to_string())));
+    let (first, max) = (Duration::from_millis(1), Duration::from_millis(4));
+    let relay = StoreRelay::builder("test", store.clone(), transport::from_fn(publish));
+    let relay = relay.retry(first, max).outage(outage, outage).max_attempts(10_000).build().expect("valid settings");
+    tokio::spawn({
+        let relay = relay.clone();
+        async move { relay.run(std::future::pending()).await }
+    });
+    relay
+}
+
+/// Traffic of other keys, each of which has one message.
+async fn traffic(store: &MemoryStore, keys: std::ops::Range<usize>, every: Duration) {
+    for key in keys {
+        write(store, [(format!("other-{key}"), "other".to_owned())]);
+        sleep(every).await;
+    }
+}
+
+/// It fails while others are under way that were handed over before it and after it, and are delivered.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_fails_again_and_again_stops_no_traffic() {
+    for fails_after in [0, 30] {
+        let store = MemoryStore::new();
+        let relay = running(&store, Duration::from_secs(5), move |m| {
+            let bad = m.payload() == BAD;
+            async move {
+                sleep(Duration::from_millis(if bad { fails_after } else { 50 })).await;
+                if bad { Err("no answer".into()) } else { Ok(()) }
+            }
+        });
+        let mut before = 0;
+        for slot in 0..20 {
+            traffic(&store, slot * 25..slot * 25 + 25, Duration::from_millis(20)).await;
+            let stats = relay.handle().stats();
+            assert!(
+                stats.delivered > before,
+                "{fails_after} ms: nothing went in half a second: slot {slot}, {stats:?}"
+            );
+            before = stats.delivered;
+        }
+        let stats = relay.handle().stats();
+        assert!(stats.failed >= 20 && stats.dead == 0, "{stats:?}");
+    }
+}
+
+/// The broker goes away while the message is tried again. What was handed over before is delivered all the same.
+#[tokio::test(start_paused = true)]
+async fn what_is_delivered_from_before_an_outage_costs_no_attempt() {
+    let store = MemoryStore::new();
+    let tries = Mutex::new(Vec::new());
+    let relay = running(&store, Duration::from_millis(4), move |m| {
+        let (mut tries, now) = (tries.lock().unwrap(), Instant::now());
+        let bad = m.payload() == BAD;
+        if bad {
+            tries.push(now);
+        }
+        let first = bad && tries.len() == 1;
+        let away = tries.get(1).is_some_and(|since| now < *since + Duration::from_secs(1));
+        async move {
+            if first || away {
+                return Err("no answer".into());
+            }
+            sleep(Duration::from_millis(if bad { 1 } else { 50 })).await;
+            Ok(())
+        }
+    });
+    traffic(&store, 0..400, Duration::from_millis(5)).await;
+    sleep(Duration::from_secs(5)).await;
+    let stats = relay.handle().stats();
+    assert_eq!((stats.delivered, stats.failed, stats.parked), (430, 1, 0), "{stats:?}");
+    assert!(stats.outages > 0, "{stats:?}");
+}
