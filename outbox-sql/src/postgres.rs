@@ -69,10 +69,12 @@ pub(crate) const STATEMENTS: Text = Text {
                last_error \
         from outbox_parked where relay = $1 order by seq",
     // Everything that is not settled in one statement: in pieces, a key could be inverted behind a dead letter.
-    scan: "with z as (select m.seq, lag(m.seq, 1, $4::int8) over (order by m.seq) prev, id, topic, key, event_type, \
+    // What is given is parsed once: for each row, thousands of ranges would take minutes.
+    scan: "with given as materialized (select $6::text::pg_snapshot seen, $7::text::int8multirange unsettled), \
+        z as (select m.seq, lag(m.seq, 1, $4::int8) over (order by m.seq) prev, id, topic, key, event_type, \
                    case when todo then payload end payload, content_type, headers::text headers, created_at, todo \
-            from outbox_message m cross join lateral (select ($6::text::pg_snapshot is null \
-                   or not pg_visible_in_snapshot(m.xid, $6::text::pg_snapshot) or $7::text::int8multirange @> m.seq) \
+            from given cross join outbox_message m cross join lateral (select (seen is null \
+                   or not pg_visible_in_snapshot(m.xid, seen) or unsettled @> m.seq) \
                    and not exists (select from outbox_parked p where p.relay = $1 and p.seq = m.seq) \
                    and not exists (select from outbox_dead_letter d \
                                    where d.relay = $1 and d.seq = m.seq and d.id = m.id) todo) t \

@@ -95,6 +95,9 @@ impl Mover {
             Some(ms) => return Ok(idle(Duration::from_millis(ms))),
         }
         conn.script(self.sql.begin).await?;
+        if let Some(durable) = self.sql.durable {
+            conn.script(durable).await?;
+        }
         if conn.query(&self.sql.claim, &[]).await?.is_empty() {
             // Who has it looks again by itself.
             conn.script("rollback").await?;

@@ -8,6 +8,9 @@ pub(crate) struct Sql {
     pub(super) setup: &'static str,
     /// Begins a transaction that writes.
     pub(super) begin: &'static str,
+    /// Within it, where a commit may be lost: a move that was undone by a crash would be made again, of what is published
+    /// by then.
+    pub(super) durable: Option<&'static str>,
     /// Gives: ms until the next message is due, or null; ms until something is to be pruned.
     pub(super) look: String,
     /// Gives a row where nobody else moves or prunes, and locks it.
@@ -27,6 +30,7 @@ pub(crate) struct Sql {
 struct Text {
     setup: &'static str,
     begin: &'static str,
+    durable: Option<&'static str>,
     look: &'static str,
     claim: &'static str,
     due: &'static str,
@@ -48,6 +52,7 @@ impl Sql {
             dialect,
             setup: text.setup,
             begin: text.begin,
+            durable: text.durable,
             look: fill(text.look),
             claim: fill(text.claim),
             due: fill(text.due),
@@ -87,8 +92,9 @@ pub(crate) fn now(dialect: Dialect) -> &'static str {
 const POSTGRES: Text = Text {
     // The one plan that stays good however the table grows: its indexes.
     setup: "set jit = off; set enable_seqscan = off; set default_transaction_isolation = 'read committed'",
-    // A move that was undone by a crash would be made again, of what is published by then.
-    begin: "begin; set local synchronous_commit = on",
+    begin: "begin",
+    // A statement of its own: through a pooler several are a transaction of their own.
+    durable: Some("set local synchronous_commit = on"),
     look: "select ceil(extract(epoch from (select min(due_at) from outbox_scheduled) - now()) * 1000)::int8, \
             ceil(extract(epoch from prune_at - now()) * 1000)::int8 from outbox_mover",
     claim: "select 1::int8 from outbox_mover for update skip locked",
@@ -105,6 +111,7 @@ const MYSQL: Text = Text {
     setup: "set session transaction isolation level read committed; \
         set time_zone = '+00:00', innodb_lock_wait_timeout = 5",
     begin: "start transaction",
+    durable: None,
     look: "select cast(ceil(timestampdiff(microsecond, {NOW}, (select min(due_at) from outbox_scheduled)) / 1000) as signed), \
             cast(ceil(timestampdiff(microsecond, {NOW}, prune_at) / 1000) as signed) from outbox_mover",
     claim: "select 1 from outbox_mover where id = 1 for update skip locked",
@@ -125,6 +132,7 @@ const MYSQL: Text = Text {
 const SQLITE: Text = Text {
     setup: "pragma journal_mode = wal; pragma busy_timeout = 5000; pragma synchronous = normal",
     begin: "begin immediate",
+    durable: None,
     look: "select ((select min(due_at) from outbox_scheduled) - {NOW} + 999) / 1000, (prune_at - {NOW} + 999) / 1000 \
         from outbox_mover",
     claim: "select 1 from outbox_mover",
