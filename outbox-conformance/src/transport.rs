@@ -92,6 +92,7 @@
 //! | goes on behind a publish that was dropped | CANCEL-1 |
 //! | panics when it is closed again | CLOSE-1 |
 //! | says `delivered` after it was closed | CLOSE-2 |
+//! | stays closed | CLOSE-3 |
 //! | learns its limits from the broker | DECLARE-1 |
 //!
 //! `LIMITS-1` is the relay's own promise; no transport can break it.
@@ -140,5 +141,6 @@ crate::suite::suite! { ($)
     cancel_1_a_dropped_publish_leaves_the_transport_usable: "CANCEL-1" "A `publish` may be dropped at any time, such as at the relay's deadline: the transport stays usable, and what was handed over arrives as a duplicate at most, in order." => cancel::a_dropped_publish_leaves_the_transport_usable;
     close_1_close_loses_nothing: "CLOSE-1" "`close` after the last `publish` loses nothing, and may be called again." => cancel::close_loses_nothing;
     close_2_after_close_nothing_is_claimed: "CLOSE-2" "After `close` nothing is said to be delivered that is not stored." => cancel::after_close_nothing_is_claimed;
+    close_3_it_can_be_used_again: "CLOSE-3" "What is published after `close` is delivered: a relay may be run again, and several may have one transport." => cancel::it_can_be_used_again;
     declare_1_capabilities_do_not_change: "DECLARE-1" "`capabilities` says the same whenever it is asked." => cancel::capabilities_do_not_change;
 }

@@ -185,9 +185,20 @@ impl Transport for KafkaTransport {
     }
 
     async fn close(&self) -> Result<(), BoxError> {
-        let client = self.current.lock().unwrap_or_else(PoisonError::into_inner).client.take();
+        let client = self.current.lock().unwrap_or_else(PoisonError::into_inner).client.clone();
         let Some(client) = client else { return Ok(()) };
-        match tokio::task::spawn_blocking(move || client.flush(LAST)).await {
+        let flushed = tokio::task::spawn_blocking({
+            let client = client.clone();
+            move || client.flush(LAST)
+        });
+        let flushed = flushed.await;
+        client.confirmations.die();
+        if client.confirmations.is_idle() {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            _ = current.client.take_if(|c| Arc::ptr_eq(c, &client));
+        }
+        // Otherwise it stays until the last publish of it has ended: no other client may begin before that.
+        match flushed {
             Ok(true) => Ok(()),
             Ok(false) => Err(format!("not everything was confirmed within {LAST:?}; it is sent again").into()),
             Err(e) => Err(e.into()),

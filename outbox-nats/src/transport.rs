@@ -36,15 +36,10 @@ const LAST: Duration = Duration::from_secs(2);
 pub struct NatsTransport {
     settings: Arc<Settings>,
     capabilities: TransportCapabilities,
-    current: Mutex<Current>,
+    /// One that died stays until the next one is needed: what of it has not ended is looked at then.
+    current: Mutex<Option<Arc<Client>>>,
     /// With `Gapless`, held by a publish from its first poll to its end.
     turn: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct Current {
-    client: Option<Arc<Client>>,
-    closed: bool,
 }
 
 impl NatsTransport {
@@ -66,10 +61,7 @@ impl NatsTransport {
     /// have ended: until then nobody knows yet what it has not stored, and nothing may come in front of that.
     fn client(&self) -> Result<Arc<Client>, String> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.closed {
-            return Err("the transport was closed".into());
-        }
-        if let Some(client) = &current.client {
+        if let Some(client) = &*current {
             match client.confirmations.dead() {
                 None => return Ok(client.clone()),
                 Some(why) if self.settings.atomic_batches && !client.confirmations.is_idle() => return Err(why.into()),
@@ -77,7 +69,7 @@ impl NatsTransport {
             }
         }
         let client = Arc::new(Client::start(self.settings.clone()));
-        current.client = Some(client.clone());
+        *current = Some(client.clone());
         Ok(client)
     }
 }
@@ -158,11 +150,7 @@ impl Transport for NatsTransport {
     }
 
     async fn close(&self) -> Result<(), BoxError> {
-        let client = {
-            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            current.closed = true;
-            current.client.take()
-        };
+        let client = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(client) = client else { return Ok(()) };
         let idle = client.confirmations.is_idle();
         client.confirmations.die("the transport was closed");

@@ -27,7 +27,7 @@ pub struct SnsTransport {
     wire: Wire,
     client: LazyClient,
     capabilities: TransportCapabilities,
-    /// Requests that may be under way, of all publishes. Closed with the transport.
+    /// Requests that may be under way, of all publishes.
     in_flight: Semaphore,
 }
 
@@ -94,8 +94,7 @@ impl Transport for SnsTransport {
             join_all((0..workers).map(|_| self.work(carrier, &requests))).await;
         }
         // Of what was said already, nothing changes.
-        let why =
-            if self.in_flight.is_closed() { "the transport was closed" } else { "there was no time left to send it" };
+        let why = "there was no time left to send it";
         (0..batch.len()).filter(|i| out.get(*i) == Outcome::Unknown(None)).for_each(|i| out.unknown(i, why));
     }
 
@@ -103,10 +102,5 @@ impl Transport for SnsTransport {
         let (client, declare) = (self.client.get().await, self.config.declare);
         let max_message = self.config.max_message();
         Check { client, topics: &self.topics, max_message, declare }.run(topics).await
-    }
-
-    async fn close(&self) -> Result<(), BoxError> {
-        self.in_flight.close();
-        Ok(())
     }
 }

@@ -289,18 +289,6 @@ async fn requests_under_way_are_bounded_over_all_publishes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_close_nothing_is_sent() {
-    let server = Server::start(all_good).await;
-    let transport = server.transport(|config| config).await;
-    assert_eq!(publish(&transport, &batch(1, &samples(1))).await, [Outcome::Delivered]);
-    transport.close().await.expect("nothing to lose");
-    transport.close().await.expect("again");
-    let said = publish(&transport, &batch(2, &samples(2))).await;
-    assert!(said.iter().all(|s| matches!(s, Outcome::Unknown(Some(e)) if e.contains("closed"))), "{said:?}");
-    assert_eq!(server.asked().len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_tls_is_an_outage() {
     let server = Server::start(all_good).await;
     let url = server.url.replace("http:", "https:");

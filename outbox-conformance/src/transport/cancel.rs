@@ -100,6 +100,17 @@ pub(super) async fn after_close_nothing_is_claimed<H: TransportHarness>(harness:
     Ok(Passed::Kept)
 }
 
+/// That it is stored is another clause's matter.
+pub(super) async fn it_can_be_used_again<H: TransportHarness>(harness: H) -> Outcome {
+    let topic = harness.topic("used-again").await;
+    let transport = harness.transport().await;
+    deliver::<H>(&transport, &numbered(&topic, "again", 0..5)).await?;
+    _ = timeout(H::DEADLINE, transport.close()).await;
+    let delivered = deliver::<H>(&transport, &numbered(&topic, "again", 5..10)).await;
+    delivered.map_err(|seen| Seen::new(format!("after it was closed: {seen}")))?;
+    Ok(Passed::Kept)
+}
+
 pub(super) async fn capabilities_do_not_change<H: TransportHarness>(harness: H) -> Outcome {
     let topic = harness.topic("declared").await;
     let transport = harness.transport().await;

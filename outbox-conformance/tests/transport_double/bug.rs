@@ -30,12 +30,13 @@ pub(crate) enum Bug {
     GoesOnBehindDropped,
     ClosesOnce,
     DeliversAfterClose,
+    StaysClosed,
     LearnsLimits,
 }
 
 impl Bug {
     /// Each with the clause it breaks, in words of the table in the crate's documentation.
-    pub(crate) const ALL: [(Self, &'static str, &'static str); 29] = [
+    pub(crate) const ALL: [(Self, &'static str, &'static str); 30] = [
         (Self::EarlyAck, "CONFIRM-1", "acknowledges what the broker has received, before it is stored"),
         (Self::RejectsOutage, "CONFIRM-2", "says `reject` of an outage"),
         (Self::DeliveredWithoutReply, "CONFIRM-3", "takes the silence of the broker for an acknowledgement"),
@@ -68,6 +69,7 @@ impl Bug {
         (Self::GoesOnBehindDropped, "CANCEL-1", "goes on behind a publish that was dropped"),
         (Self::ClosesOnce, "CLOSE-1", "panics when it is closed again"),
         (Self::DeliversAfterClose, "CLOSE-2", "says `delivered` after it was closed"),
+        (Self::StaysClosed, "CLOSE-3", "stays closed"),
         (Self::LearnsLimits, "DECLARE-1", "learns its limits from the broker"),
     ];
 

@@ -294,8 +294,11 @@ impl Transport for Net {
 
     async fn publish(&self, batch: Batch, out: &Outcomes) {
         if self.closed.load(Ordering::Acquire) {
-            let deliver = self.is(Bug::DeliversAfterClose);
-            return (0..batch.len()).filter(|_| deliver).for_each(|index| out.delivered(index));
+            match self.bug {
+                Bug::DeliversAfterClose => return (0..batch.len()).for_each(|index| out.delivered(index)),
+                Bug::StaysClosed => return,
+                _ => {}
+            }
         }
         if self.is(Bug::HangsAfterDrop) && self.memory().stuck {
             std::future::pending::<()>().await;

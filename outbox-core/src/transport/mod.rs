@@ -53,6 +53,8 @@ use crate::{Batch, BoxError};
 ///   and what was handed over arrives as a duplicate at most, in order.
 /// - `CLOSE-1` `close` after the last `publish` loses nothing, and may be called again.
 /// - `CLOSE-2` After `close` nothing is said to be delivered that is not stored.
+/// - `CLOSE-3` What is published after `close` is delivered: a relay may be run again, and several may have one
+///   transport.
 /// - `DECLARE-1` `capabilities` says the same whenever it is asked.
 ///
 /// The relay polls each `publish` once when it decides on it, before it looks at the outcome of any other, and bounds
@@ -106,7 +108,7 @@ pub trait Transport: Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// Ends connections after the last `publish`. Default: nothing.
+    /// Ends connections after the last `publish` of a relay. What is published later connects anew. Default: nothing.
     ///
     /// # Errors
     /// For the log only: nothing is lost by then.
