@@ -1,6 +1,6 @@
 //! From the acknowledgements of one client to the outcomes of the publishes that wait for them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -34,14 +34,17 @@ pub(crate) struct Confirmations {
 struct Open {
     next: usize,
     publishes: HashMap<usize, Arc<Waiting>>,
-    closed: Vec<Closed>,
+    /// By key within a topic.
+    held: HashMap<u64, Held>,
 }
 
-/// A topic to which nothing more is sent, until the last publish has ended that was under way when it failed.
+/// A key of which nothing more is sent, until the last publish has ended that was decided on before it was known what of
+/// the key was not stored, or not sent for that.
 #[derive(Debug)]
-struct Closed {
-    topic: String,
+struct Held {
     last: usize,
+    /// Publishes under way that hold such messages: known when they end.
+    by: HashSet<usize>,
     /// What is said of its messages meanwhile.
     outcome: Outcome,
 }
@@ -74,8 +77,13 @@ impl Confirmations {
         let waiting = {
             let mut open = self.open();
             let Some(waiting) = open.publishes.remove(&publish) else { return };
-            let Open { publishes, closed, .. } = &mut *open;
-            closed.retain(|closed| publishes.keys().any(|under_way| *under_way <= closed.last));
+            let Open { next, publishes, held } = &mut *open;
+            held.retain(|_, held| {
+                if held.by.remove(&publish) {
+                    held.last = *next;
+                }
+                !held.by.is_empty() || publishes.keys().any(|under_way| *under_way <= held.last)
+            });
             waiting
         };
         self.room.add_permits(waiting.unanswered());
@@ -86,35 +94,35 @@ impl Confirmations {
         self.open().publishes.is_empty()
     }
 
-    /// A message of this topic was not stored, but this was said of it. Until every publish has ended that is under way
-    /// now, nothing more is sent to it: what was not stored would come behind.
-    pub(crate) fn close_topic(&self, topic: &str, said: Outcome) {
-        let mut open = self.open();
-        let last = open.next;
+    /// A message of this key and publish was not stored, but this was said of it. Until every publish has ended that is
+    /// under way when this one ends, nothing more of the key is sent: what was not stored would come behind.
+    pub(crate) fn hold(&self, key: u64, publish: usize, said: Outcome) {
         let outcome = match said {
-            // No message to it can do better.
+            // No message to its topic can do better.
             Outcome::Destination(_) => said,
-            _ => Outcome::Unknown(Some("an earlier message to this topic was not stored".into())),
+            _ => Outcome::Unknown(Some("an earlier message of its key was not stored".into())),
         };
-        match open.closed.iter_mut().find(|closed| closed.topic == topic) {
-            Some(closed) => {
-                closed.last = last;
-                if matches!(outcome, Outcome::Destination(_)) {
-                    closed.outcome = outcome;
-                }
-            }
-            None => open.closed.push(Closed { topic: topic.to_owned(), last, outcome }),
+        let mut open = self.open();
+        let Open { next, publishes, held } = &mut *open;
+        let held = held.entry(key).or_insert(Held { last: *next, by: HashSet::new(), outcome: outcome.clone() });
+        held.last = *next;
+        held.by.extend(publishes.contains_key(&publish).then_some(publish));
+        if matches!(outcome, Outcome::Destination(_)) {
+            held.outcome = outcome;
         }
     }
 
-    pub(crate) fn has_closed(&self) -> bool {
-        !self.open().closed.is_empty()
+    pub(crate) fn holds(&self) -> bool {
+        !self.open().held.is_empty()
     }
 
-    /// What is to be said of a message to this topic, if nothing may be sent to it.
-    pub(crate) fn closed(&self, topic: &str) -> Option<Outcome> {
-        let open = self.open();
-        open.closed.iter().find(|closed| closed.topic == topic).map(|closed| closed.outcome.clone())
+    /// What is to be said of a message of this key and publish, if it may not be sent.
+    pub(crate) fn held(&self, key: u64, publish: usize) -> Option<Outcome> {
+        let mut open = self.open();
+        let Open { publishes, held, .. } = &mut *open;
+        let held = held.get_mut(&key)?;
+        held.by.extend(publishes.contains_key(&publish).then_some(publish));
+        Some(held.outcome.clone())
     }
 
     /// How many answers there were.
@@ -215,20 +223,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_topic_repeats_what_was_said_until_what_was_under_way_has_ended() {
+    fn a_key_is_held_until_what_was_decided_on_before_that_was_known_has_ended() {
         let confirmations = Confirmations::new();
         let publish = || confirmations.expect(Arc::new(Waiting::new(&Outcomes::new(1))));
         let (first, waiting) = (publish(), publish());
-        confirmations.close_topic("t", Outcome::Unknown(None));
-        assert!(matches!(confirmations.closed("t"), Some(Outcome::Unknown(Some(why))) if why.contains("earlier")));
+        confirmations.hold(1, first, Outcome::Unknown(None));
+        let said = confirmations.held(1, waiting);
+        assert!(matches!(said, Some(Outcome::Unknown(Some(why))) if why.contains("earlier")));
+        assert_eq!(confirmations.held(2, waiting), None);
         let missing = Outcome::Destination("no stream has it".into());
-        confirmations.close_topic("t", missing.clone());
-        confirmations.close_topic("t", Outcome::Unknown(None));
+        confirmations.hold(1, first, missing.clone());
+        confirmations.hold(1, first, Outcome::Unknown(None));
+        let meanwhile = publish();
         confirmations.forget(first);
-        assert_eq!((confirmations.closed("t"), confirmations.closed("u")), (Some(missing), None));
-        let later = publish();
         confirmations.forget(waiting);
-        assert_eq!(confirmations.closed("t"), None, "this one was decided on behind the failure");
-        confirmations.forget(later);
+        assert_eq!(confirmations.held(1, meanwhile), Some(missing), "nobody knew of it yet");
+        confirmations.forget(meanwhile);
+        assert!(!confirmations.holds());
+        confirmations.hold(1, meanwhile, Outcome::Unknown(None));
+        confirmations.forget(publish());
+        assert!(!confirmations.holds(), "what ended long ago holds nothing");
     }
 }

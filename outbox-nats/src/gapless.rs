@@ -8,12 +8,16 @@
 //!   hold is sent again in order. What the old client had sent may still be stored, as a whole: behind a copy that was
 //!   sent again it is refused as a duplicate, within the stream's window; after that it is a duplicate.
 //! - A run that was refused is sent message by message. So is one of which anything was stored before (error 10201).
-//! - A topic of which a message was not stored is closed until every publish has ended that was under way.
+//! - A key of which a message was not stored is held until every publish has ended that was under way by then, and those
+//!   that were under way when one of them was not sent for that.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use async_nats::HeaderValue;
+use futures_util::future::join_all;
+use outbox_core::MessageRef;
 use outbox_core::transport::Outcome;
 
 use crate::publish::{Died, Publish};
@@ -39,8 +43,8 @@ impl Publish<'_> {
         let mut left: Vec<usize> = (0..self.batch.len()).collect();
         let mut singly = HashSet::new();
         while !left.is_empty() {
-            if self.confirmations.has_closed() {
-                left.retain(|index| !self.is_closed(*index));
+            if self.confirmations.holds() {
+                left.retain(|index| !self.is_held(*index));
             }
             let step = self.step(&left, &singly, &streams);
             if self.send_step(&step).await.is_err() {
@@ -56,24 +60,29 @@ impl Publish<'_> {
                     Outcome::Delivered | Outcome::Rejected(_) => _ = done.insert(*index),
                     // Its run was refused, and it is sent alone next.
                     _ if singly.contains(index) && !step.singles.contains(index) => {}
-                    said => self.confirmations.close_topic(self.batch.get(*index).topic(), said),
+                    said => {
+                        if let Some(key) = key_within_topic(&self.batch.get(*index)) {
+                            self.confirmations.hold(key, self.publish, said);
+                        }
+                        _ = done.insert(*index);
+                    }
                 }
             }
             left.retain(|index| !done.contains(index));
         }
     }
 
-    /// The streams that store runs, by topic.
+    /// The streams that store runs, by topic. Where nothing can be asked, none.
     async fn streams(&self) -> HashMap<&str, Option<Arc<str>>> {
-        let mut streams = HashMap::new();
-        for index in 0..self.batch.len() {
-            let topic = self.batch.get(index).topic();
-            if !streams.contains_key(topic) {
-                let subject = self.settings.wire.subject(topic);
-                streams.insert(topic, self.connected.atomic_stream(&self.settings.api, &subject).await);
+        let topics: HashSet<&str> = (0..self.batch.len()).map(|index| self.batch.get(index).topic()).collect();
+        let ask = topics.into_iter().map(async |topic| {
+            if self.confirmations.is_mute() {
+                return (topic, None);
             }
-        }
-        streams
+            let subject = self.settings.wire.subject(topic);
+            (topic, self.connected.atomic_stream(&self.settings.api, &subject).await)
+        });
+        join_all(ask).await.into_iter().collect()
     }
 
     /// A run to each stream that stores runs; elsewhere the first message of each key.
@@ -172,9 +181,10 @@ impl Publish<'_> {
         Ok(())
     }
 
-    /// Whether nothing may be sent to the topic of this message. It is said why.
-    fn is_closed(&self, index: usize) -> bool {
-        match self.confirmations.closed(self.batch.get(index).topic()) {
+    /// Whether nothing may be sent of the key of this message. It is said why.
+    fn is_held(&self, index: usize) -> bool {
+        let key = key_within_topic(&self.batch.get(index));
+        match key.and_then(|key| self.confirmations.held(key, self.publish)) {
             None => return false,
             Some(Outcome::Destination(why)) => self.out.destination(index, why),
             Some(Outcome::Unknown(Some(why))) => self.out.unknown(index, why),
@@ -182,6 +192,13 @@ impl Publish<'_> {
         }
         true
     }
+}
+
+fn key_within_topic(m: &MessageRef<'_>) -> Option<u64> {
+    let key = m.key_hash()?;
+    let mut hasher = DefaultHasher::new();
+    (m.topic(), key).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// What counts against the server's `max_payload`, in bytes.
