@@ -1,4 +1,4 @@
-use std::net::{Shutdown, TcpStream as StdTcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream as StdTcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
@@ -8,14 +8,16 @@ use lapin::options::ConfirmSelectOptions;
 use lapin::uri::AMQPScheme;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error};
 use outbox_core::BoxError;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Mutex;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 use crate::config::Settings;
 
 /// How often a publish that waits looks whether the broker blocks publishers.
 const LOOK: Duration = Duration::from_millis(20);
+/// A connection that is younger brought the password of today.
+const YOUNG: Duration = Duration::from_secs(10);
 /// How long an orderly end may take.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,7 @@ pub(crate) struct Link {
     // First, so that the client sees a closed socket before it is asked to take its leave.
     socket: Socket,
     connection: Connection,
+    since: Instant,
     /// Channels in confirm mode with nothing under way.
     idle: StdMutex<Vec<Channel>>,
     /// The broker blocked it once: frames of publishes that were given up may still be in it.
@@ -66,7 +69,7 @@ impl Link {
             uri.authority.userinfo.password = source.ask().await?;
         }
         let at = &settings.uri.authority;
-        let stream = TcpStream::connect((at.host.as_str(), at.port)).await?;
+        let stream = dial(&at.host, at.port, settings.connect).await?;
         stream.set_nodelay(true)?;
         let stream = stream.into_std()?;
         let socket = Socket(stream.try_clone()?);
@@ -86,6 +89,7 @@ impl Link {
         Ok(Self {
             socket,
             connection,
+            since: Instant::now(),
             idle: StdMutex::default(),
             stained: AtomicBool::new(false),
             kept: StdMutex::default(),
@@ -155,6 +159,22 @@ impl Link {
         }
         self.shut();
     }
+}
+
+/// The first address of a host that takes a connection. Each has its share of the time: one that does not answer would
+/// take it all.
+async fn dial(host: &str, port: u16, within: Duration) -> std::io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    let share = within / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut failed = std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
+    for address in addresses {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(e)) => failed = e,
+            Err(_) => failed = std::io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failed)
 }
 
 /// A channel with one publish on it. Dropped, it is closed: what was not confirmed stays unknown.
@@ -241,6 +261,16 @@ impl Client {
         }
     }
 
+    /// This connection is refused what it sends: with passwords that change, the next one may not be. It stays for those
+    /// who send by it. Says whether another one is worth a try.
+    pub(crate) async fn renew(&self, link: &Arc<Link>) -> bool {
+        if self.settings.password.is_none() || link.since.elapsed() < YOUNG {
+            return false;
+        }
+        _ = self.current.lock().await.link.take_if(|current| Arc::ptr_eq(current, link));
+        true
+    }
+
     /// A connection of the caller's own, which nobody else sends by.
     pub(crate) async fn own_link(&self) -> Result<Arc<Link>, String> {
         Link::connect(&self.settings).await.map(Arc::new)
@@ -251,5 +281,21 @@ impl Client {
         if let Some(link) = link {
             link.close().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_address_of_a_host_is_tried() {
+        // On most machines it has two, and one of them listens.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let stream = dial("localhost", port, LAST).await.expect("connected");
+        assert_eq!(stream.peer_addr().expect("connected").port(), port);
+        drop((stream, listener));
+        assert!(dial("localhost", port, LAST).await.is_err());
     }
 }

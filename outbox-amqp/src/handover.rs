@@ -59,7 +59,10 @@ impl Handover<'_> {
                 Err(why) => return self.unknown(&left, &why),
             };
             let alone = left.len() == 1;
-            match self.round(&link, left).await {
+            let round = self.round(&link, left).await;
+            let refused = matches!(round, Round::Failed { fault: Fault::Destination, .. });
+            let renewed = refused && way.is_shared() && self.client.renew(&link).await;
+            match round {
                 Round::Done | Round::Over(_) => return,
                 Round::Failed { left: rest, fault: Fault::Unknown, why } => {
                     if link.is_alive() {
@@ -72,6 +75,10 @@ impl Handover<'_> {
                 Round::Failed { left: rest, fault: Fault::Connection, why } if way.is_shared() => {
                     tracing::warn!(%why, "RabbitMQ ended a connection for a message of some publish");
                     (left, way) = (rest, Way::Own(None));
+                }
+                Round::Failed { left: rest, why, .. } if renewed => {
+                    tracing::info!(%why, "RabbitMQ refused a message: a connection with a new password is tried");
+                    left = rest;
                 }
                 Round::Failed { left, fault, why } if alone || fault == Fault::Exchange => {
                     return left.into_iter().for_each(|i| self.fail(i, fault, &why));
@@ -156,6 +163,8 @@ impl Handover<'_> {
                 if confirms.error().is_some() {
                     break;
                 }
+                // What is known by now: the next chunk may not be taken before the deadline.
+                drop(confirms.say(self.out));
             }
             confirms.wait(self.out).await;
         };

@@ -36,9 +36,10 @@ impl fmt::Debug for PasswordSource {
 
 impl AmqpConfig {
     /// Where the password comes from, asked for each connection that is opened, in place of that of the URL: for
-    /// passwords that are rotated, and for tokens (RabbitMQ's OAuth 2, where the broker ends a connection whose token
-    /// has expired; the next one brings a new token). It has as long as a connection may take, 5 s by default. After an
-    /// error no connection is opened; the messages that wait say why, and cost no attempt.
+    /// passwords that are rotated, and for tokens (RabbitMQ's OAuth 2). A broker that does not end a connection whose
+    /// token has expired refuses what it sends: then one more connection is opened, with a new token, where the old one
+    /// is older than 10 s. It has as long as a connection may take, 5 s by default. After an error no connection is
+    /// opened; the messages that wait say why, and cost no attempt.
     ///
     /// ```no_run
     /// # use outbox_amqp::AmqpConfig;

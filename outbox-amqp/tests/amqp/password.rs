@@ -35,3 +35,34 @@ async fn each_connection_asks_for_its_password_and_says_what_came_of_it() {
     assert_eq!(asked.load(Ordering::Relaxed), 4, "not for what goes by an open connection");
     assert_eq!(texts(&broker, &queue).await.len(), 20);
 }
+
+/// As a token that has expired is, on a broker that leaves its connection open.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_on_an_old_connection_is_tried_once_on_a_new_one() {
+    let broker = RabbitMq::own().await;
+    let queue = broker.queue("renewed", false).await;
+    broker.exec(&["rabbitmqctl", "add_user", "renewed", "hunter2"]).await;
+    broker.exec(&["rabbitmqctl", "set_permissions", "renewed", "", "", ""]).await;
+    let (_, place) = broker.url().split_once('@').expect("a login");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let times = asked.clone();
+    let config = AmqpConfig::new(format!("amqp://renewed@{place}")).password(move || {
+        times.fetch_add(1, Ordering::Relaxed);
+        async { Ok("hunter2".to_owned()) }
+    });
+    let transport = AmqpTransport::connect(config).expect("valid settings");
+    let refused = async || {
+        let outcomes = publish(&transport, &numbers(&queue, 0..2), SOON).await;
+        let destination = |o: &Outcome| matches!(o, Outcome::Destination(why) if why.contains("ACCESS_REFUSED"));
+        assert!(outcomes.iter().all(destination), "{outcomes:?}");
+    };
+    refused().await;
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "its password was new");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    refused().await;
+    refused().await;
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "once");
+    broker.exec(&["rabbitmqctl", "set_permissions", "renewed", "", ".*", ""]).await;
+    assert!(all_delivered(&publish(&transport, &numbers(&queue, 0..10), SOON).await));
+    assert_eq!(texts(&broker, &queue).await.len(), 10);
+}
