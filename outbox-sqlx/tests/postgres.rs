@@ -243,3 +243,19 @@ async fn a_client_without_a_crate_of_its_own_runs_the_statement_of_the_engine() 
         assert_eq!((sent.content_type(), sent.headers()), (m.content_type.as_deref(), &m.headers[..]));
     }
 }
+
+/// As a password is that was renewed.
+#[tokio::test]
+async fn connections_are_opened_with_the_options_that_the_pool_has_by_then() {
+    let (outbox, pool) = fresh().await;
+    let running = {
+        let relay = relay(&outbox, &pool, &MemoryTransport::new());
+        pool.set_connect_options((*pool.connect_options()).clone().application_name("renewed"));
+        tokio::spawn(async move { relay.run(std::future::pending()).await })
+    };
+    let sql = "select count(*)::text from pg_stat_activity \
+        where application_name = 'renewed' and datname = current_database()";
+    let seen = async || text(&pool, sql).await.is_some_and(|n| n != "0");
+    testkit::eventually("the relay's connections are seen", SOON, seen).await;
+    running.abort();
+}

@@ -1,16 +1,14 @@
-use std::sync::Arc;
-
 use futures_util::TryStreamExt;
 use outbox_core::{Row as MessageRow, StoreError, async_trait};
 use outbox_sql::{Connection, Dialect, Driver, Rows, Value, literals};
-use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow};
+use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, MySqlConnection, MySqlPool, Row, TypeInfo};
 
 use super::kind;
 use crate::error;
 
-/// Opens connections with the options of a pool.
-pub(super) struct MysqlDriver(Arc<MySqlConnectOptions>);
+/// Opens connections with the options of a pool, as it has them by then: a password may have been renewed.
+pub(super) struct MysqlDriver(MySqlPool);
 
 impl std::fmt::Debug for MysqlDriver {
     /// Without the options: they hold the password.
@@ -21,7 +19,7 @@ impl std::fmt::Debug for MysqlDriver {
 
 impl MysqlDriver {
     pub(super) fn of(pool: &MySqlPool) -> Self {
-        Self(pool.connect_options())
+        Self(pool.clone())
     }
 }
 
@@ -47,7 +45,7 @@ impl Driver for MysqlDriver {
     }
 
     async fn connect(&self) -> Result<Box<dyn Connection>, StoreError> {
-        let options = (*self.0).clone().disable_statement_logging();
+        let options = (*self.0.connect_options()).clone().disable_statement_logging();
         let conn = options.connect().await.map_err(|e| map(e).during("connect"))?;
         Ok(Box::new(MysqlConn(conn)))
     }

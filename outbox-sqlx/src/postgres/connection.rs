@@ -20,9 +20,16 @@ const EPOCH: i64 = 946_684_800_000_000;
 /// or drop what they cannot give to every client.
 const MARK: (&str, &str) = ("outbox.direct", "on");
 
+/// Where the options of a connection come from.
+enum Options {
+    /// As the pool has them by then: a password may have been renewed.
+    Of(PgPool),
+    Fixed(Arc<PgConnectOptions>),
+}
+
 /// Opens connections with the options of a pool.
 pub(super) struct PgDriver {
-    options: Arc<PgConnectOptions>,
+    options: Options,
     /// Whether connections were found to go through a pooler that refuses the mark.
     refused: AtomicBool,
     /// Whether a pooler is still to be spoken of.
@@ -38,11 +45,15 @@ impl std::fmt::Debug for PgDriver {
 
 impl PgDriver {
     pub(super) fn of(pool: &PgPool) -> Self {
-        Self { options: pool.connect_options(), refused: AtomicBool::new(false), announce: AtomicBool::new(false) }
+        Self { options: Options::Of(pool.clone()), refused: AtomicBool::new(false), announce: AtomicBool::new(false) }
     }
 
     pub(super) fn new(options: PgConnectOptions) -> Self {
-        Self { options: options.into(), refused: AtomicBool::new(false), announce: AtomicBool::new(false) }
+        Self {
+            options: Options::Fixed(options.into()),
+            refused: AtomicBool::new(false),
+            announce: AtomicBool::new(false),
+        }
     }
 
     /// For a relay: says it, once, when its connections go through a pooler.
@@ -50,9 +61,17 @@ impl PgDriver {
         Self { announce: AtomicBool::new(true), ..self }
     }
 
+    fn options(&self) -> PgConnectOptions {
+        let options = match &self.options {
+            Options::Of(pool) => pool.connect_options(),
+            Options::Fixed(options) => options.clone(),
+        };
+        (*options).clone()
+    }
+
     /// A connection, and whether it is one of the server's own.
     async fn open(&self) -> Result<(PgConnection, bool), sqlx::Error> {
-        let options = (*self.options).clone().disable_statement_logging();
+        let options = self.options().disable_statement_logging();
         if self.refused.load(Ordering::Relaxed) {
             return Ok((options.connect().await?, false));
         }
@@ -101,7 +120,7 @@ impl Driver for PgDriver {
     }
 
     async fn listen(&self, channel: &str) -> Result<Option<Box<dyn Line>>, StoreError> {
-        let line = PgLine::listen((*self.options).clone(), channel).await.map_err(|e| map(e).during("listen"))?;
+        let line = PgLine::listen(self.options(), channel).await.map_err(|e| map(e).during("listen"))?;
         Ok(Some(Box::new(line)))
     }
 }
