@@ -44,6 +44,14 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("log_level", "3"),
 ];
 
+/// Two names of one option: the client would take whichever it is given last, in no order.
+const ALIASES: [(&str, &str); 4] = [
+    ("sasl.mechanisms", "sasl.mechanism"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("compression.codec", "compression.type"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+];
+
 /// Room in a record beside the payload: key, headers, framing. Bytes.
 const OVERHEAD: usize = 100_000;
 /// librdkafka's default for `message.max.bytes` and `batch.size`.
@@ -93,7 +101,9 @@ impl KafkaConfig {
     /// `OAUTHBEARER` without a source of tokens: [`tokens`](Self::tokens), or librdkafka's own.
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.insert(name.into(), value.into());
+        let name = name.into();
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+        self.options.insert(alias.map_or(name, |(_, usual)| (*usual).to_owned()), value.into());
         self
     }
 
@@ -145,7 +155,7 @@ impl KafkaConfig {
         let given = |name: &str| self.options.get(name).map(|value| value.to_ascii_lowercase());
         let is = |name, value| given(name).as_deref() == Some(value);
         let protocol = given("security.protocol");
-        let mechanism = given("sasl.mechanism").or_else(|| given("sasl.mechanisms"));
+        let mechanism = given("sasl.mechanism");
         let bearer = mechanism.as_deref() == Some("oauthbearer");
         // With either the client asks nobody.
         let own_tokens = is("sasl.oauthbearer.method", "oidc") || is("enable.sasl.oauthbearer.unsecure.jwt", "true");
@@ -250,6 +260,14 @@ mod tests {
         for (name, value) in FIXED {
             assert_eq!(client.get(name), Some(value));
         }
+    }
+
+    #[test]
+    fn an_option_has_one_name() {
+        let config = KafkaConfig::from_url("kafka://u:p@b?sasl.mechanisms=SCRAM-SHA-512&queue.buffering.max.ms=7");
+        let client = config.expect("valid").client().expect("valid");
+        assert_eq!((client.get("sasl.mechanism"), client.get("sasl.mechanisms")), (Some("SCRAM-SHA-512"), None));
+        assert_eq!((client.get("linger.ms"), client.get("queue.buffering.max.ms")), (Some("7"), None));
     }
 
     #[test]
