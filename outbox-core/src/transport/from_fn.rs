@@ -8,7 +8,12 @@ use futures_util::stream::FuturesUnordered;
 use super::{Outcomes, Transport, TransportCapabilities};
 use crate::{Batch, BoxError, MessageRef};
 
-/// A closure as a transport: called once a message; `Ok` is delivered, an error is retried.
+/// Calls of one publish that are under way at once.
+const AT_ONCE: usize = 32;
+
+/// A closure as a transport: called once a message; `Ok` is delivered, an error is retried. At most 32 calls of a publish
+/// are under way at once, of all publishes of a relay 256; a [`ConcurrencyLimitLayer`](crate::layer::ConcurrencyLimitLayer)
+/// makes it fewer.
 ///
 /// ```
 /// use outbox_core::{MessageRef, transport};
@@ -51,14 +56,15 @@ where
     }
 
     async fn publish(&self, batch: Batch, out: &Outcomes) {
-        let mut calls: FuturesUnordered<_> = batch
-            .iter()
-            .map(|m| {
+        let (mut calls, mut rest) = (FuturesUnordered::new(), batch.iter());
+        loop {
+            while calls.len() < AT_ONCE
+                && let Some(m) = rest.next()
+            {
                 let (index, call) = (m.index(), (self.publish)(m));
-                async move { (index, call.await) }
-            })
-            .collect();
-        while let Some((index, result)) = calls.next().await {
+                calls.push(async move { (index, call.await) });
+            }
+            let Some((index, result)) = calls.next().await else { return };
             match result {
                 Ok(()) => out.delivered(index),
                 Err(e) => out.unknown(index, e),
