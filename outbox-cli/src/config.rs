@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::retry::RetryConfig;
@@ -78,10 +78,17 @@ impl Config {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{} cannot be read: give another file with --config", path.display()))?;
-        let config: Self = toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
+        let config: Self = toml::from_str(&text).map_err(|e| invalid(path, &text, &e))?;
         ensure!(!config.outbox.is_empty(), "{} has no [[outbox]]", path.display());
         Ok(config)
     }
+}
+
+/// Without the line itself, which may hold a password.
+fn invalid(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    anyhow!("{} is not valid: line {line}: {}", path.display(), error.message())
 }
 
 impl OutboxConfig {
@@ -121,19 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_of_the_guide_is_understood() {
-        let text = r#"
-            [[outbox]]
-            url = "postgres://app@db/shop"
-
-            [[outbox.relay]]
-            name = "orders-to-kafka"
-            topics = ["orders", "order.*"]
-            to = { kafka = { bootstrap = "localhost:9092" } }
-        "#;
-        let config: Config = toml::from_str(text).expect("valid");
-        assert_eq!(config.outbox[0].url().expect("a URL"), "postgres://app@db/shop");
-        assert!(matches!(config.outbox[0].relay[0].to, Target::Kafka(_)));
+    fn the_examples_of_readme_and_guide_are_understood() {
+        for text in [include_str!("../../README.md"), include_str!("../../docs/guide/operate.md")] {
+            let (_, text) = text.split_once("```toml\n# outbox.toml").or(text.split_once("```toml")).expect("a file");
+            let (text, _) = text.split_once("```").expect("its end");
+            let config: Config = toml::from_str(text).expect("valid");
+            assert!(matches!(config.outbox[0].relay[0].to, Target::Kafka(_)));
+            assert_eq!(config.outbox[0].keep_for().expect("one of both"), Keep::For(Duration::from_secs(7 * 86_400)));
+        }
     }
 
     #[test]

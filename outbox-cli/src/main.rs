@@ -10,14 +10,13 @@ mod status;
 mod target;
 mod time;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 use config::{Config, OutboxConfig};
 use database::Database;
-use outbox::StoreErrorKind;
 
 /// The transactional outbox.
 #[derive(Debug, Parser)]
@@ -92,28 +91,39 @@ enum RelayCommand {
     },
 }
 
+/// Names the tables where nothing else does.
+const URL: &str = "OUTBOX_URL";
+
 /// Which tables: a URL, or every outbox of a file.
 #[derive(Debug, Clone, Args)]
 struct Tables {
-    /// postgres://user:password@host/database, mysql://... or sqlite:file. Default: those of the file.
-    #[arg(long, env = "OUTBOX_URL", hide_env_values = true)]
+    /// postgres://user:password@host/database, mysql://... or sqlite:file. Default: the environment variable
+    /// OUTBOX_URL, unless a file is given.
+    #[arg(long)]
     url: Option<String>,
     /// The schema of the tables (Postgres), or their database (MySQL).
-    #[arg(long, requires = "url")]
+    #[arg(long, conflicts_with = "config")]
     schema: Option<String>,
     /// The first word of the table names.
-    #[arg(long, requires = "url")]
+    #[arg(long, conflicts_with = "config")]
     prefix: Option<String>,
-    /// Which outboxes there are.
-    #[arg(long, default_value = "outbox.toml", conflicts_with = "url")]
-    config: PathBuf,
+    /// Which outboxes there are. Default: outbox.toml, where there is no URL.
+    #[arg(long, conflicts_with = "url")]
+    config: Option<PathBuf>,
 }
 
 impl Tables {
     fn databases(self) -> Result<Vec<Database>> {
-        let outboxes = match self.url {
+        let url = match (self.url, &self.config) {
+            (None, None) if std::env::var_os(URL).is_some() => Some(target::environment(URL)?),
+            (url, _) => url,
+        };
+        let outboxes = match url {
             Some(url) => vec![OutboxConfig::of_url(url, self.schema, self.prefix)],
-            None => Config::read(&self.config)?.outbox,
+            None if self.schema.is_some() || self.prefix.is_some() => {
+                bail!("--schema and --prefix are those of a URL: give --url or {URL}, or write them into the file")
+            }
+            None => Config::read(self.config.as_deref().unwrap_or(Path::new("outbox.toml")))?.outbox,
         };
         outboxes.iter().map(Database::of).collect()
     }
@@ -154,25 +164,10 @@ async fn main() -> Result<()> {
         Command::Pause(which) => which.pause().await?,
         Command::Resume(which) => which.resume().await?,
         Command::Reset { relay, tables } => {
-            reset(&tables.databases()?, &relay).await?;
+            let databases = tables.databases()?;
+            replay::the_one(&databases, &relay).await?.0.reset(&relay).await?;
+            println!("{relay} starts from the first message of the table");
         }
     }
-    Ok(())
-}
-
-/// Of several outboxes most often one has a relay of this name.
-async fn reset(databases: &[Database], relay: &str) -> Result<()> {
-    let (mut done, mut unknown) = (false, None);
-    for database in databases {
-        match database.reset(relay).await {
-            Ok(()) => done = true,
-            Err(e) if e.kind() == StoreErrorKind::Config => unknown = Some(e),
-            Err(e) => return Err(e.into()),
-        }
-    }
-    if let Some(e) = unknown.filter(|_| !done) {
-        return Err(e.into());
-    }
-    println!("{relay} starts from the first message of the table");
     Ok(())
 }

@@ -33,7 +33,8 @@ fn file(outbox: &str, relay: &str) -> String {
 async fn a_wrong_file_is_refused_by_name() {
     let url = "url = \"postgres://app:hunter2@127.0.0.1:1/shop\"";
     is_refused(&file(url, "lease = 5"), &["outbox.toml is not valid", "unknown field `lease`", "lease_seconds"]).await;
-    is_refused(&file("urll = \"x\"", ""), &["unknown field `urll`", "url_env"]).await;
+    is_refused(&file("urll = \"hunter2\"", ""), &["line 2", "unknown field `urll`", "url_env"]).await;
+    is_refused(&file("url = postgres://app:hunter2@db/shop", ""), &["line 2", "is not valid"]).await;
     is_refused(&file("", ""), &["needs either url or url_env"]).await;
     is_refused(&file("url_env = \"OUTBOX_TEST_NOT_SET\"", ""), &["OUTBOX_TEST_NOT_SET", "is not set"]).await;
     let unknown = "url = \"oracle://app:hunter2@db/shop\"";

@@ -19,3 +19,8 @@ mod scheduled {}
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide/inbox.md")]
 mod inbox {}
+
+/// The guide's page on running it.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/operate.md")]
+mod operate {}
