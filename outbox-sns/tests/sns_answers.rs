@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outbox_core::Transport;
 use outbox_core::transport::Outcome;
 use outbox_sns::{SnsConfig, SnsTransport};
 use support::{publish, sample};
