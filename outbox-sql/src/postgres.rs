@@ -69,7 +69,8 @@ pub(crate) const STATEMENTS: Text = Text {
                last_error \
         from outbox_parked where relay = $1 order by seq",
     // Everything that is not settled in one statement: in pieces, a key could be inverted behind a dead letter.
-    // What is given is parsed once: for each row, thousands of ranges would take minutes.
+    // What is given is parsed once: for each row, thousands of ranges would take minutes. `offset 0` keeps them out of
+    // the window, which would hold a copy for each row.
     scan: "with given as materialized (select $6::text::pg_snapshot seen, $7::text::int8multirange unsettled), \
         z as (select m.seq, lag(m.seq, 1, $4::int8) over (order by m.seq) prev, id, topic, key, event_type, \
                    case when todo then payload end payload, content_type, headers::text headers, created_at, todo \
@@ -77,7 +78,7 @@ pub(crate) const STATEMENTS: Text = Text {
                    or not pg_visible_in_snapshot(m.xid, seen) or unsettled @> m.seq) \
                    and not exists (select from outbox_parked p where p.relay = $1 and p.seq = m.seq) \
                    and not exists (select from outbox_dead_letter d \
-                                   where d.relay = $1 and d.seq = m.seq and d.id = m.id) todo) t \
+                                   where d.relay = $1 and d.seq = m.seq and d.id = m.id) todo offset 0) t \
             where m.seq > $4 and m.seq <= $5) \
         {HEADER} \
         union all select prev + 1, null, null, (seq - 1)::text, null, null, null, null, null from z where prev < seq - 1 \
