@@ -76,10 +76,16 @@ impl KafkaTransport {
         })
     }
 
-    /// The client to use now: a new one in place of one that died, when all publishes of that one have ended. Until
-    /// then nobody knows yet what it has not stored, and nothing may come in front of that.
-    fn client(&self) -> Result<Arc<Client>, String> {
+    /// A publish by the client to use now: a new one in place of one that died, when all publishes of that one have
+    /// ended. Until then nobody knows yet what it has not stored, and nothing may come in front of that.
+    fn begin(&self, out: &Outcomes) -> Result<Guard, String> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = self.client(&mut current)?;
+        let (publish, waiting) = client.confirmations.expect(out);
+        Ok(Guard { client, publish, waiting, complete: false })
+    }
+
+    fn client(&self, current: &mut Current) -> Result<Arc<Client>, String> {
         let mut complaint = None;
         if let Some(client) = &current.client {
             if !client.confirmations.is_dead() {
@@ -143,12 +149,11 @@ impl Transport for KafkaTransport {
             return;
         }
         // Before anything is waited for: a batch goes by the client that it was decided on for, or by none.
-        let client = match self.client() {
-            Ok(client) => client,
+        let mut guard = match self.begin(out) {
+            Ok(guard) => guard,
             Err(why) => return (0..batch.len()).for_each(|i| out.unknown(i, why.as_str())),
         };
-        let (publish, waiting) = client.confirmations.expect(out);
-        let mut guard = Guard { client: client.clone(), publish, waiting: waiting.clone(), complete: false };
+        let (client, waiting, publish) = (guard.client.clone(), guard.waiting.clone(), guard.publish);
         let sent = {
             // Unconstrained: a batch takes its place when it is first polled, whatever else the task has done.
             let turn = unconstrained(self.handing_over.lock()).await;
@@ -187,17 +192,20 @@ impl Transport for KafkaTransport {
     async fn close(&self) -> Result<(), BoxError> {
         let client = self.current.lock().unwrap_or_else(PoisonError::into_inner).client.clone();
         let Some(client) = client else { return Ok(()) };
+        if !client.confirmations.is_idle() {
+            // Another relay publishes by it. It ends with this transport.
+            return Ok(());
+        }
         let flushed = tokio::task::spawn_blocking({
             let client = client.clone();
             move || client.flush(LAST)
         });
         let flushed = flushed.await;
-        client.confirmations.die();
-        if client.confirmations.is_idle() {
+        {
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            _ = current.client.take_if(|c| Arc::ptr_eq(c, &client));
+            let idle = |c: &mut Arc<Client>| Arc::ptr_eq(c, &client) && c.confirmations.is_idle();
+            _ = current.client.take_if(idle);
         }
-        // Otherwise it stays until the last publish of it has ended: no other client may begin before that.
         match flushed {
             Ok(true) => Ok(()),
             Ok(false) => Err(format!("not everything was confirmed within {LAST:?}; it is sent again").into()),

@@ -76,11 +76,8 @@ impl Publish<'_> {
     async fn streams(&self) -> HashMap<&str, Option<Arc<str>>> {
         let topics: HashSet<&str> = (0..self.batch.len()).map(|index| self.batch.get(index).topic()).collect();
         let ask = topics.into_iter().map(async |topic| {
-            if self.confirmations.is_mute() {
-                return (topic, None);
-            }
-            let subject = self.settings.wire.subject(topic);
-            (topic, self.connected.atomic_stream(&self.settings.api, &subject).await)
+            let (subject, mute) = (self.settings.wire.subject(topic), self.confirmations.is_mute());
+            (topic, self.connected.atomic_stream(&self.settings.api, &subject, mute).await)
         });
         join_all(ask).await.into_iter().collect()
     }

@@ -32,10 +32,14 @@ const REMEMBERED: usize = 10_000;
 impl Connected {
     /// The stream of this subject, where it stores batches at once. Asked once for each subject. Servers before 2.12
     /// pass over the headers of a batch, and store its messages one by one: so it is looked at beforehand.
-    pub(crate) async fn atomic_stream(&self, api: &str, subject: &str) -> Option<Arc<str>> {
+    /// `mute`: nothing can be asked.
+    pub(crate) async fn atomic_stream(&self, api: &str, subject: &str, mute: bool) -> Option<Arc<str>> {
         let known = || self.atomic.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stream) = known().get(subject) {
             return stream.clone();
+        }
+        if mute {
+            return None;
         }
         let Listener::Stream(name) = self.listener(api, subject).await else { return None };
         let stream = self.jetstream.get_stream(&name).await.ok()?;
