@@ -8,12 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use super::{Outcomes, Transport, TransportCapabilities};
 use crate::{Batch, BoxError, MessageRef};
 
-/// Calls of one publish that are under way at once.
-const AT_ONCE: usize = 32;
-
-/// A closure as a transport: called once a message; `Ok` is delivered, an error is retried. At most 32 calls of a publish
-/// are under way at once, of all publishes of a relay 256; a [`ConcurrencyLimitLayer`](crate::layer::ConcurrencyLimitLayer)
-/// makes it fewer.
+/// A closure as a transport: called once a message; `Ok` is delivered, an error is retried. It is called for all messages
+/// of a batch at once, batch after batch: where 500 calls are too many, set [`batch`](crate::RelayBuilder::batch) lower.
 ///
 /// ```
 /// use outbox_core::{MessageRef, transport};
@@ -52,19 +48,18 @@ where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
     fn capabilities(&self) -> TransportCapabilities {
-        TransportCapabilities::new()
+        TransportCapabilities::new().publishes(1)
     }
 
     async fn publish(&self, batch: Batch, out: &Outcomes) {
-        let (mut calls, mut rest) = (FuturesUnordered::new(), batch.iter());
-        loop {
-            while calls.len() < AT_ONCE
-                && let Some(m) = rest.next()
-            {
+        let mut calls: FuturesUnordered<_> = batch
+            .iter()
+            .map(|m| {
                 let (index, call) = (m.index(), (self.publish)(m));
-                calls.push(async move { (index, call.await) });
-            }
-            let Some((index, result)) = calls.next().await else { return };
+                async move { (index, call.await) }
+            })
+            .collect();
+        while let Some((index, result)) = calls.next().await {
             match result {
                 Ok(()) => out.delivered(index),
                 Err(e) => out.unknown(index, e),
