@@ -17,7 +17,7 @@ use crate::error::telling;
 use crate::wire::Wired;
 
 /// How often what is known of a slow publish is said: it may be dropped at any time.
-const SLOW: Duration = Duration::from_millis(200);
+pub(crate) const SLOW: Duration = Duration::from_millis(200);
 
 /// One message on its way: its place in the batch, the id and topic by which its return is known, and its confirm.
 struct Sent<C> {

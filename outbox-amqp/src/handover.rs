@@ -7,7 +7,7 @@ use outbox_core::{Batch, Outcomes};
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::{BLOCKED, Client, Link};
-use crate::confirm::Confirms;
+use crate::confirm::{Confirms, SLOW};
 use crate::error::Fault;
 use crate::wire::{Wired, wired};
 
@@ -145,6 +145,7 @@ impl Handover<'_> {
         let mut messages = left.iter().filter_map(|i| self.wired(*i, link.frame_max()));
         let exchange = &self.client.settings().exchange;
         let answered = async {
+            let mut said = Instant::now();
             loop {
                 let chunk: Vec<(usize, Wired)> = messages.by_ref().take(CHUNK).collect();
                 if chunk.is_empty() {
@@ -163,8 +164,11 @@ impl Handover<'_> {
                 if confirms.error().is_some() {
                     break;
                 }
-                // What is known by now: the next chunk may not be taken before the deadline.
-                drop(confirms.say(self.out));
+                // Where it is slow, the next chunk may not be taken before the deadline.
+                if said.elapsed() >= SLOW {
+                    drop(confirms.say(self.out));
+                    said = Instant::now();
+                }
             }
             confirms.wait(self.out).await;
         };
