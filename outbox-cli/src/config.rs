@@ -88,7 +88,9 @@ impl Config {
 fn invalid(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
-    anyhow!("{} is not valid: line {line}: {}", path.display(), error.message())
+    // Nor a value that may be a URL.
+    let what = Some(error.message()).filter(|text| !text.contains("://")).unwrap_or("a value stands where none can");
+    anyhow!("{} is not valid: line {line}: {what}", path.display())
 }
 
 impl OutboxConfig {

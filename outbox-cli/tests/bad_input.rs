@@ -35,6 +35,10 @@ async fn a_wrong_file_is_refused_by_name() {
     is_refused(&file(url, "lease = 5"), &["outbox.toml is not valid", "unknown field `lease`", "lease_seconds"]).await;
     is_refused(&file("urll = \"hunter2\"", ""), &["line 2", "unknown field `urll`", "url_env"]).await;
     is_refused(&file("url = postgres://app:hunter2@db/shop", ""), &["line 2", "is not valid"]).await;
+    let relay = "[[outbox]]\nurl = \"x\"\n[[outbox.relay]]\nname = \"r\"\nto = ";
+    for to in ["\"amqp://app:hunter2@b\"", "{ kafka = \"kafka://app:hunter2@b\" }"] {
+        is_refused(&format!("{relay}{to}"), &["line 5", "is not valid"]).await;
+    }
     is_refused(&file("", ""), &["needs either url or url_env"]).await;
     is_refused(&file("url_env = \"OUTBOX_TEST_NOT_SET\"", ""), &["OUTBOX_TEST_NOT_SET", "is not set"]).await;
     let unknown = "url = \"oracle://app:hunter2@db/shop\"";
