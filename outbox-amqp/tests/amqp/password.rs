@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use testkit::eventually;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,8 +60,11 @@ async fn what_is_refused_on_an_old_connection_is_tried_once_on_a_new_one() {
     };
     refused().await;
     assert_eq!(asked.load(Ordering::Relaxed), 1, "its password was new");
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    refused().await;
+    eventually("it is old", SOON, async || {
+        refused().await;
+        asked.load(Ordering::Relaxed) == 2
+    })
+    .await;
     refused().await;
     assert_eq!(asked.load(Ordering::Relaxed), 2, "once");
     broker.exec(&["rabbitmqctl", "set_permissions", "renewed", "", ".*", ""]).await;
