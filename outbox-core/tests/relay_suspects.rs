@@ -1,46 +1,30 @@
 //! A message that was parked fails again, and nothing else does: is it the message, or an outage?
 
-use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use outbox_core::memory::MemoryStore;
 use outbox_core::{
     Batch, BoxError, Message, MessageRef, Outcomes, Relay, StoreRelay, Transport, TransportCapabilities, async_trait,
+    transport,
 };
 use tokio::time::{Instant, sleep};
 
 /// The payload of the message in question.
 const BAD: &[u8] = b"3";
 
-/// Calls this for each message of a batch at once, and has several batches under way.
-struct Calls<F>(F);
-
-impl<F> fmt::Debug for Calls<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Calls")
-    }
-}
+/// A transport that has several publishes under way.
+#[derive(Debug)]
+struct Several<T>(T);
 
 #[async_trait]
-impl<F, Fut> Transport for Calls<F>
-where
-    F: Fn(MessageRef<'_>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
-{
+impl<T: Transport> Transport for Several<T> {
     fn capabilities(&self) -> TransportCapabilities {
-        TransportCapabilities::new()
+        self.0.capabilities().publishes(8)
     }
 
     async fn publish(&self, batch: Batch, out: &Outcomes) {
-        let calls: Vec<Fut> = batch.iter().map(|m| (self.0)(m)).collect();
-        for (index, result) in join_all(calls).await.into_iter().enumerate() {
-            match result {
-                Ok(()) => out.delivered(index),
-                Err(e) => out.unknown(index, e),
-            }
-        }
+        self.0.publish(batch, out).await;
     }
 }
 
@@ -60,7 +44,7 @@ where
 {
     write(store, (0..30).map(|n| ((n % 3).to_string(), n.to_string())));
     let (first, max) = (Duration::from_millis(1), Duration::from_millis(4));
-    let relay = StoreRelay::builder("test", store.clone(), Calls(publish));
+    let relay = StoreRelay::builder("test", store.clone(), Several(transport::from_fn(publish)));
     let relay = relay.retry(first, max).outage(outage, outage).max_attempts(10_000).build().expect("valid settings");
     tokio::spawn({
         let relay = relay.clone();

@@ -1,5 +1,4 @@
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use outbox_core::wire::WireFormat;
@@ -52,14 +51,6 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// A key means a partition within its topic only.
-fn key_within_topic(m: &MessageRef<'_>) -> Option<u64> {
-    let key = m.key_hash()?;
-    let mut hasher = DefaultHasher::new();
-    (m.topic(), key).hash(&mut hasher);
-    Some(hasher.finish())
-}
-
 impl Handover<'_> {
     /// Gives how many messages the client has taken. Of the others, what is to be said was said; the client is dead
     /// then, or their topic failed. `turn` is given back when every message was handed over once, or has its place
@@ -74,7 +65,7 @@ impl Handover<'_> {
             let (before, mut behind) = (std::mem::take(&mut held), Vec::new());
             for i in left {
                 let m = self.batch.get(i);
-                if let Some(key) = key_within_topic(&m)
+                if let Some(key) = m.key_within_topic()
                     && (held.contains(&key) || !confirmations.keys.admit(key, self.publish, i))
                 {
                     held.insert(key);

@@ -12,12 +12,10 @@
 //!   that were under way when one of them was not sent for that.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use async_nats::HeaderValue;
 use futures_util::future::join_all;
-use outbox_core::MessageRef;
 use outbox_core::transport::Outcome;
 
 use crate::publish::{Died, Publish};
@@ -61,7 +59,7 @@ impl Publish<'_> {
                     // Its run was refused, and it is sent alone next.
                     _ if singly.contains(index) && !step.singles.contains(index) => {}
                     said => {
-                        if let Some(key) = key_within_topic(&self.batch.get(*index)) {
+                        if let Some(key) = self.batch.get(*index).key_within_topic() {
                             self.confirmations.hold(key, self.publish, said);
                         }
                         _ = done.insert(*index);
@@ -180,7 +178,7 @@ impl Publish<'_> {
 
     /// Whether nothing may be sent of the key of this message. It is said why.
     fn is_held(&self, index: usize) -> bool {
-        let key = key_within_topic(&self.batch.get(index));
+        let key = self.batch.get(index).key_within_topic();
         match key.and_then(|key| self.confirmations.held(key, self.publish)) {
             None => return false,
             Some(Outcome::Destination(why)) => self.out.destination(index, why),
@@ -189,13 +187,6 @@ impl Publish<'_> {
         }
         true
     }
-}
-
-fn key_within_topic(m: &MessageRef<'_>) -> Option<u64> {
-    let key = m.key_hash()?;
-    let mut hasher = DefaultHasher::new();
-    (m.topic(), key).hash(&mut hasher);
-    Some(hasher.finish())
 }
 
 /// What counts against the server's `max_payload`, in bytes.

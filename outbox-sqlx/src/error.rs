@@ -6,15 +6,15 @@ const NO_TLS: &str = "without TLS support";
 
 /// What a database error asks of its reader; the database decides on the codes.
 pub(crate) fn map(error: Error, of_code: impl Fn(&str, &str) -> StoreErrorKind) -> StoreError {
+    let no_tls = matches!(&error, Error::Tls(e) if e.to_string().contains(NO_TLS));
     let kind = match &error {
+        _ if no_tls => StoreErrorKind::Config,
         Error::Database(e) => of_code(e.code().as_deref().unwrap_or(""), e.message()),
         Error::Configuration(_) => StoreErrorKind::Config,
-        Error::Tls(e) if e.to_string().contains(NO_TLS) => StoreErrorKind::Config,
         Error::ColumnDecode { .. } | Error::ColumnNotFound(_) | Error::TypeNotFound { .. } => StoreErrorKind::Schema,
         // Lost connections, TLS, protocol, crashed workers: whatever it was, a new connection may do.
         _ => StoreErrorKind::Unavailable,
     };
-    let no_tls = matches!(&error, Error::Tls(_));
     let code = error.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned());
     let error = StoreError::new(kind, "statement").with_source(error);
     match kind {
@@ -25,7 +25,7 @@ pub(crate) fn map(error: Error, of_code: impl Fn(&str, &str) -> StoreErrorKind) 
             "an earlier statement of it failed and its error was passed over, so the database keeps nothing of it: \
              handle every error, or put what may fail into a savepoint (`tx.begin()`)",
         ),
-        StoreErrorKind::Config if no_tls => error.with_detail(
+        _ if no_tls => error.with_detail(
             "the database URL asks for TLS, and it is not built in: enable one of sqlx's `tls-` features, or build the \
              command with `--features tls`",
         ),

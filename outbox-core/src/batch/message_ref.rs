@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -58,6 +59,14 @@ impl<'a> MessageRef<'a> {
     /// The key's hash: equal for equal keys, and all that ordering needs.
     pub fn key_hash(&self) -> Option<u64> {
         self.offsets().key_hash
+    }
+
+    /// A hash of topic and key: equal for messages of one key to one topic, `None` without a key. For transports that
+    /// keep the order within a topic. Differs between versions of Rust: not to be stored.
+    pub fn key_within_topic(&self) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        (self.topic(), self.key_hash()?).hash(&mut hasher);
+        Some(hasher.finish())
     }
 
     /// The event type.

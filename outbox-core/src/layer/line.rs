@@ -1,6 +1,5 @@
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 
 use futures_util::future::join;
@@ -10,7 +9,7 @@ use tokio::task::unconstrained;
 
 use super::part::Part;
 use crate::transport::Outcome;
-use crate::{Batch, KeyOrder, MessageRef, Outcomes, Transport};
+use crate::{Batch, KeyOrder, Outcomes, Transport};
 
 /// The publishes that wait in a layer around one transport. Where that is `Gapless` they reach it in the order of their
 /// first polls, and none does behind one that failed, until all that were under way have ended.
@@ -121,7 +120,7 @@ impl Place<'_> {
         }
         let mut free = Vec::with_capacity(self.batch.len());
         for m in self.batch.iter() {
-            match lane(&m).and_then(|lane| state.held.get(&lane)) {
+            match m.key_within_topic().and_then(|lane| state.held.get(&lane)) {
                 None => free.push(m.index()),
                 Some(Held { destination: Some(reason), .. }) => self.out.destination(m, reason.as_str()),
                 Some(_) => self.out.unknown(m, "an earlier message of its key was not stored"),
@@ -152,7 +151,7 @@ impl Place<'_> {
                 Outcome::Unknown(_) | Outcome::Panicked => None,
                 Outcome::Delivered | Outcome::Rejected(_) => continue,
             };
-            if let Some(lane) = lane(&m) {
+            if let Some(lane) = m.key_within_topic() {
                 // One that was left out does not hold its key for longer.
                 state.held.entry(lane).or_insert(Held { before: state.next, destination });
             }
@@ -172,12 +171,4 @@ impl Drop for Place<'_> {
             state.broken
         });
     }
-}
-
-/// A key within its topic.
-fn lane(m: &MessageRef<'_>) -> Option<u64> {
-    let key = m.key_hash()?;
-    let mut hasher = DefaultHasher::new();
-    (m.topic(), key).hash(&mut hasher);
-    Some(hasher.finish())
 }
