@@ -328,3 +328,17 @@ async fn an_outage_of_many_probes_costs_a_parked_message_nothing() {
     relay.until_drained(Duration::from_secs(60)).await.expect("drained");
     assert_eq!((transport.in_order(), relay.handle().stats().failed), (30, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_begins_in_the_midst_of_a_publish_costs_no_attempt() {
+    for order in [KeyOrder::OneInFlight, KeyOrder::Gapless] {
+        let store = MemoryStore::new();
+        enqueue(&store, 30, 90);
+        let script = |_: &str, _, total| if (10..150).contains(&total) { Said::Unknown } else { Said::Yes };
+        let transport = std::sync::Arc::new(Scripted::new(order, script));
+        let relay = quick(&store, transport.clone()).build().expect("valid settings");
+        relay.until_drained(Duration::from_secs(60)).await.expect("drained");
+        let stats = relay.handle().stats();
+        assert_eq!((transport.in_order(), stats.failed), (90, 0), "{order:?}: {stats:?}");
+    }
+}

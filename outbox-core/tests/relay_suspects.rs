@@ -37,7 +37,7 @@ fn write(store: &MemoryStore, messages: impl IntoIterator<Item = (String, String
 }
 
 /// A relay that runs with 30 messages of three keys, and tries again at once.
-fn running<F, Fut>(store: &MemoryStore, outage: Duration, publish: F) -> StoreRelay
+fn running<F, Fut>(store: &MemoryStore, outage: Duration, attempts: u32, publish: F) -> StoreRelay
 where
     F: Fn(MessageRef<'_>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
@@ -45,7 +45,7 @@ where
     write(store, (0..30).map(|n| ((n % 3).to_string(), n.to_string())));
     let (first, max) = (Duration::from_millis(1), Duration::from_millis(4));
     let relay = StoreRelay::builder("test", store.clone(), Several(transport::from_fn(publish)));
-    let relay = relay.retry(first, max).outage(outage, outage).max_attempts(10_000).build().expect("valid settings");
+    let relay = relay.retry(first, max).outage(outage, outage).max_attempts(attempts).build().expect("valid settings");
     tokio::spawn({
         let relay = relay.clone();
         async move { relay.run(std::future::pending()).await }
@@ -66,7 +66,7 @@ async fn traffic(store: &MemoryStore, keys: std::ops::Range<usize>, every: Durat
 async fn a_message_that_fails_again_and_again_stops_no_traffic() {
     for fails_after in [0, 30] {
         let store = MemoryStore::new();
-        let relay = running(&store, Duration::from_secs(5), move |m| {
+        let relay = running(&store, Duration::from_secs(5), 10_000, move |m| {
             let bad = m.payload() == BAD;
             async move {
                 sleep(Duration::from_millis(if bad { fails_after } else { 50 })).await;
@@ -93,7 +93,7 @@ async fn a_message_that_fails_again_and_again_stops_no_traffic() {
 async fn what_is_delivered_from_before_an_outage_costs_no_attempt() {
     let store = MemoryStore::new();
     let tries = Mutex::new(Vec::new());
-    let relay = running(&store, Duration::from_millis(4), move |m| {
+    let relay = running(&store, Duration::from_millis(4), 10_000, move |m| {
         let (mut tries, now) = (tries.lock().unwrap(), Instant::now());
         let bad = m.payload() == BAD;
         if bad {
@@ -114,4 +114,23 @@ async fn what_is_delivered_from_before_an_outage_costs_no_attempt() {
     let stats = relay.handle().stats();
     assert_eq!((stats.delivered, stats.failed, stats.parked), (430, 1, 0), "{stats:?}");
     assert!(stats.outages > 0, "{stats:?}");
+}
+
+/// Messages that fail together, time and again, look like an outage in the midst of a publish, but not for ever.
+#[tokio::test(start_paused = true)]
+async fn messages_that_fail_together_beside_others_are_given_up_all_the_same() {
+    let store = MemoryStore::new();
+    let tries = std::sync::Arc::new(Mutex::new(0));
+    let tried = tries.clone();
+    let relay = running(&store, Duration::from_millis(4), 5, move |m| {
+        let bad = [b"3".as_slice(), b"4"].contains(&m.payload());
+        *tried.lock().unwrap() += u32::from(bad);
+        async move { if bad { Err("no answer".into()) } else { Ok(()) } }
+    });
+    traffic(&store, 0..1_000, Duration::from_millis(5)).await;
+    sleep(Duration::from_secs(60)).await;
+    let stats = relay.handle().stats();
+    assert_eq!((stats.delivered, stats.dead, stats.failed), (1_028, 2, 10), "{stats:?}");
+    let tries = *tries.lock().unwrap();
+    assert!(tries > 10, "{tries}: at the first they were let off");
 }

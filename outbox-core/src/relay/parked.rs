@@ -20,6 +20,8 @@ pub(crate) struct Parked {
     /// How often its topic failed for it when it was not held. Only the first release makes it due at once: a topic may
     /// be there for others.
     pub(crate) refused: u32,
+    /// How often it got no answer together with others, at no attempt.
+    pub(crate) let_off: u32,
     /// Some attempt may still arrive at the broker.
     pub(crate) maybe_sent: bool,
     /// The policy of its event type, which only a message that was read tells.
@@ -68,6 +70,7 @@ impl Parked {
             said: None,
             hold: None,
             refused: 0,
+            let_off: 0,
             maybe_sent: false,
             rule: Some(rule),
             fate: Fate::Retry,

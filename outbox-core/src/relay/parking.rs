@@ -68,6 +68,7 @@ impl Parking {
                 said: None,
                 hold: None,
                 refused: 0,
+                let_off: 0,
                 maybe_sent: true, // by the process before this one, for all we know
                 rule: None,
                 fate: Fate::Retry,

@@ -87,6 +87,7 @@ impl Machine {
             self.probed(&batch, &said, outage, now);
         }
         let silent = if no_answer { HashSet::new() } else { self.silent_topics(&batch, &said) };
+        let cut_off = delivered && self.is_cut_off(&batch, &said);
         let mut passed = HashSet::new();
         let lanes: Vec<Lane> = if parked { batch.iter().map(|m| self.lane_of(&m)).collect() } else { Vec::new() };
         let mut freed = Vec::new();
@@ -109,6 +110,8 @@ impl Machine {
                     let error = e.unwrap_or_else(|| "the transport did not say what became of it".into());
                     if self.is_of_silent(&m, probe, &silent) {
                         self.silent(&m, &error, parked, probe, now);
+                    } else if cut_off && self.is_let_off(&m) {
+                        self.try_later(&m, parked, error, now);
                     } else {
                         passed.extend(self.passed_by(&m));
                         self.fail(&m, parked, error, now);
@@ -235,15 +238,7 @@ impl Machine {
         if parked {
             self.window.sub(size(m));
         }
-        // Behind a failure of its own key it has not failed itself.
-        let first = self.parking.first_of(self.lane_of(m)).is_none_or(|seq| seq >= m.seq());
-        if !first {
-            if parked {
-                self.parking.mark_maybe_sent(m.seq());
-            } else {
-                self.maybe_sent.insert(m.seq());
-                self.park_behind(m, now);
-            }
+        if self.waits_behind(m, parked, now) {
             return;
         }
         self.counts.failed += 1;
@@ -254,6 +249,38 @@ impl Machine {
         let fate = self.fate_after(attempts, rule);
         let wait = self.wait_after(attempts, rule, fate);
         self.park_failed(m, origin(parked), Failure { error, attempts, rule, fate, wait }, now);
+    }
+
+    /// It got no answer, for a reason that may not be its own: it waits, and its key behind it, at no attempt.
+    fn try_later(&mut self, m: &MessageRef<'_>, parked: bool, error: String, now: Instant) {
+        if parked {
+            self.window.sub(size(m));
+        }
+        if self.waits_behind(m, parked, now) {
+            return;
+        }
+        self.maybe_sent.remove(m.seq());
+        let rule = self.policy.rules.of(m.event_type());
+        let untried = || Parked::untried(lane(m), m.key(), rule, now);
+        let mut entry = self.parking.get(m.seq()).cloned().unwrap_or_else(untried);
+        entry.let_off += 1;
+        entry.due = now + self.wait_after(entry.let_off, rule, Fate::Retry);
+        (entry.said, entry.maybe_sent, entry.hold) = (Some(error), true, None);
+        self.park_key(m, entry, origin(parked), now);
+    }
+
+    /// Behind a failure of its own key it has not failed itself. Says whether it was behind one.
+    fn waits_behind(&mut self, m: &MessageRef<'_>, parked: bool, now: Instant) -> bool {
+        if self.parking.first_of(self.lane_of(m)).is_none_or(|seq| seq >= m.seq()) {
+            return false;
+        }
+        if parked {
+            self.parking.mark_maybe_sent(m.seq());
+        } else {
+            self.maybe_sent.insert(m.seq());
+            self.park_behind(m, now);
+        }
+        true
     }
 
     /// It can never be stored: dead at once, or when no earlier attempt can arrive any more.

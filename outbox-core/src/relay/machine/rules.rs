@@ -12,6 +12,9 @@ use crate::relay::policy::Rule;
 use crate::transport::Outcome;
 use crate::{Batch, MessageRef};
 
+/// How often a message is let off that got no answer together with others: by one outage as it begins, and as it ends.
+const LET_OFF: u32 = 3;
+
 /// A failed attempt.
 pub(super) struct Failure {
     pub(super) error: String,
@@ -135,7 +138,8 @@ impl Machine {
         let key = m.key().filter(|_| matches!(lane, Lane::Key(_)));
         let tried =
             Parked { attempts, error: Some(error), maybe_sent: true, fate, ..Parked::untried(lane, key, rule, now) };
-        let entry = Parked { due: now + wait, ..tried };
+        let let_off = self.parking.get(m.seq()).map_or(0, |p| p.let_off);
+        let entry = Parked { due: now + wait, let_off, ..tried };
         if fate == Fate::Block {
             self.blocked_now(&entry);
         }
@@ -200,6 +204,25 @@ impl Machine {
             (!answered && lanes.len() > 1).then(|| topic.to_owned())
         };
         topics.into_iter().filter_map(silent).collect()
+    }
+
+    /// Whether several keys got no answer beside what was delivered: the broker may have gone away, or come back, in the
+    /// midst of the publish. One key alone is taken for what it looks like, and so is one whose message makes the
+    /// transport panic.
+    pub(super) fn is_cut_off(&self, batch: &Batch, said: &[Outcome]) -> bool {
+        let lanes = |of: fn(&Outcome) -> bool| -> HashSet<Lane> {
+            let those = batch.iter().zip(said).filter(|(_, outcome)| of(outcome));
+            those.map(|(m, _)| self.lane_of(&m)).collect()
+        };
+        let panicked = lanes(|outcome| *outcome == Outcome::Panicked);
+        lanes(|outcome| matches!(outcome, Outcome::Unknown(_))).difference(&panicked).nth(1).is_some()
+    }
+
+    /// Whether what looks like an outage is taken for one: some times for each message. A key that is to go on without
+    /// what failed does so at once.
+    pub(super) fn is_let_off(&self, m: &MessageRef<'_>) -> bool {
+        let times = self.parking.get(m.seq()).map_or(0, |p| p.let_off);
+        times < LET_OFF && !self.policy.rules.passes_by(self.policy.rules.of(m.event_type()))
     }
 
     /// Whether an attempt that got no answer is the topic's fault. Once for each message: what gets none again after
