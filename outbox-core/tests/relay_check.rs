@@ -183,10 +183,10 @@ async fn a_window_of_the_broker_that_is_shorter_than_the_retries_is_told_of_once
     run_until(&short, || true).await;
     let found = findings.take();
     assert_eq!(found.len(), 1, "{found:?}");
-    for part in ["for 2m,", "up to 10m 41s", "max_attempts 10", "retry 1s to 5m", "window to 11m or more"] {
+    for part in ["for 2m,", "up to 11m 18s", "max_attempts 10", "retry 1s to 5m", "window to 12m or more"] {
         assert!(found[0].contains(part), "{part:?} is not in {found:?}");
     }
-    let (long, findings) = relay(&store, &Asked::with(&[], 0, minutes(11)));
+    let (long, findings) = relay(&store, &Asked::with(&[], 0, minutes(12)));
     run_until(&long, || true).await;
     assert!(findings.take().is_empty());
 }

@@ -32,13 +32,13 @@ impl Machine {
         let hold = self.parking.destinations.failed(m.topic(), error, now, &mut self.random);
         let before = self.parking.get(m.seq());
         let refused = before.map_or(0, |p| p.refused) + u32::from(parked && !probe);
-        let (attempts, error) = before.map_or((0, None), |p| (p.attempts, p.error.clone()));
+        let (attempts, let_off, error) = before.map_or((0, 0, None), |p| (p.attempts, p.let_off, p.error.clone()));
         let maybe_sent = before.is_some_and(|p| p.maybe_sent) || self.maybe_sent.remove(m.seq());
         let (lane, rule) = (self.lane_of(m), self.policy.rules.of(m.event_type()));
         let due = if refused == 0 { now } else { now + self.wait_after(refused, rule, Fate::Retry) };
         let key = m.key().filter(|_| matches!(lane, Lane::Key(_)));
         let untried = Parked::untried(lane, key, rule, now);
-        let entry = Parked { attempts, due, error, hold: Some(hold), refused, maybe_sent, ..untried };
+        let entry = Parked { attempts, let_off, due, error, hold: Some(hold), refused, maybe_sent, ..untried };
         if parked {
             self.window.sub(size(m));
         }

@@ -266,6 +266,9 @@ impl Machine {
         entry.let_off += 1;
         entry.due = now + self.wait_after(entry.let_off, rule, Fate::Retry);
         (entry.said, entry.maybe_sent, entry.hold) = (Some(error), true, None);
+        if entry.attempts == 0 {
+            entry.error = None; // or a successor would take its topic for one that is held
+        }
         self.park_key(m, entry, origin(parked), now);
     }
 

@@ -8,12 +8,9 @@ use super::dispatch::{lane, size};
 use crate::relay::observer::RelayEvent;
 use crate::relay::parked::{Fate, Lane, Origin, Parked};
 use crate::relay::plan::Size;
-use crate::relay::policy::Rule;
+use crate::relay::policy::{LET_OFF, Rule};
 use crate::transport::Outcome;
 use crate::{Batch, MessageRef};
-
-/// How often a message is let off that got no answer together with others: by one outage as it begins, and as it ends.
-const LET_OFF: u32 = 3;
 
 /// A failed attempt.
 pub(super) struct Failure {

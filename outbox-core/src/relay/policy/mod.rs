@@ -19,6 +19,10 @@ use std::time::Duration;
 
 use crate::Batch;
 
+/// How often a message is let off that got no answer together with others: by one outage as it begins, as it ends, and
+/// once more.
+pub(crate) const LET_OFF: u32 = 3;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
     /// Messages of one fetch and of one publish.
@@ -74,8 +78,8 @@ impl Policy {
     }
 
     /// The longest time between the first and the last copy of a message that the relay sends by itself while nothing
-    /// is down: every attempt up to the publish deadline, every wait between two at its longest, and one takeover,
-    /// which waits for the lease.
+    /// is down: every attempt up to the publish deadline, and those that it is let off; every wait between two at its
+    /// longest; and one takeover, which waits for the lease.
     ///
     /// What it leaves out: an outage of the broker or the database has no end, and costs no attempts. So has a topic
     /// that is missing after a copy was sent. A message may also wait for the retries of those before it in its key,
@@ -92,8 +96,10 @@ impl Policy {
     }
 
     pub(crate) fn horizon(&self, retry: &RetryPolicy) -> Duration {
-        let publishes = self.longest_deadline().saturating_mul(retry.max_attempts);
-        publishes.saturating_add(retry.backoff.all(retry.max_attempts)).saturating_add(self.lease)
+        let let_off = if retry.on_failure == OnFailure::PassBy { 0 } else { LET_OFF };
+        let publishes = self.longest_deadline().saturating_mul(retry.max_attempts.saturating_add(let_off));
+        let waits = retry.backoff.all(retry.max_attempts).saturating_add(retry.backoff.all(let_off + 1));
+        publishes.saturating_add(waits).saturating_add(self.lease)
     }
 }
 
@@ -104,16 +110,20 @@ mod tests {
     #[test]
     fn the_retry_horizon_is_the_sum_of_attempts_waits_and_a_takeover() {
         let seconds = Duration::from_secs;
+        let let_off = seconds(3 * 10 + 1 + 2 + 4);
         let with = |retry| Policy { rules: Rules { usual: retry, ..Rules::default() }, ..Policy::default() };
-        assert_eq!(with(RetryPolicy::new().max_attempts(1)).retry_horizon(), seconds(10 + 30));
+        assert_eq!(with(RetryPolicy::new().max_attempts(1)).retry_horizon(), let_off + seconds(10 + 30));
+        let passed = RetryPolicy::new().max_attempts(1).on_failure(OnFailure::PassBy);
+        assert_eq!(with(passed).retry_horizon(), seconds(10 + 30));
         // 1 + 2 + 4 + .. + 256
-        assert_eq!(Policy::default().retry_horizon(), seconds(10 * 10 + 511 + 30));
+        assert_eq!(Policy::default().retry_horizon(), let_off + seconds(10 * 10 + 511 + 30));
         // From the tenth wait on, 300 s each.
         let many = RetryPolicy::new().max_attempts(1_000_000);
-        assert_eq!(with(many).retry_horizon(), seconds(1_000_000 * 10 + 511 + (999_999 - 9) * 300 + 30));
+        let all = seconds(1_000_000 * 10 + 511 + (999_999 - 9) * 300 + 30);
+        assert_eq!(with(many).retry_horizon(), let_off + all);
         assert_eq!(with(many.backoff(Duration::MAX, Duration::MAX)).retry_horizon(), Duration::MAX);
         let mut some = with(RetryPolicy::new().max_attempts(1));
         some.rules.add(crate::TopicFilter::all(), RetryPolicy::new());
-        assert_eq!(some.retry_horizon(), seconds(10 * 10 + 511 + 30), "the longest of all event types");
+        assert_eq!(some.retry_horizon(), let_off + seconds(10 * 10 + 511 + 30), "the longest of all event types");
     }
 }
