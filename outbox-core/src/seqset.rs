@@ -88,11 +88,17 @@ impl SeqSet {
         }
         let mut gaps: Vec<i64> = self.ranges.windows(2).map(|w| w[1].0 - w[0].1).collect();
         gaps.sort_unstable();
-        let limit = gaps[self.ranges.len() - max.max(1) - 1];
+        let filled = self.ranges.len() - max.max(1);
+        let limit = gaps[filled - 1];
+        // Of gaps of one size not more than needed.
+        let mut ties = filled - gaps.partition_point(|gap| *gap < limit);
         let mut ranges: Vec<(i64, i64)> = Vec::with_capacity(max);
         for &r in &self.ranges {
+            let gap = ranges.last().map(|last| r.0 - last.1);
+            let fill = gap.is_some_and(|gap| gap < limit || gap == limit && ties > 0);
+            ties -= usize::from(fill && gap == Some(limit));
             match ranges.last_mut() {
-                Some(last) if r.0 - last.1 <= limit => last.1 = r.1,
+                Some(last) if fill => last.1 = r.1,
                 _ => ranges.push(r),
             }
         }
@@ -143,5 +149,9 @@ mod tests {
         assert!(capped.ranges().len() <= 3, "{capped:?}");
         assert!([1, 2, 4, 10, 12, 40].iter().all(|s| capped.contains(*s)));
         assert!(!capped.contains(30));
+        let even: SeqSet = (0..100).map(|n| 10 * n).collect();
+        for max in [1, 64, 99, 100, 101] {
+            assert_eq!(even.capped(max).ranges().len(), max.min(100), "gaps of one size");
+        }
     }
 }

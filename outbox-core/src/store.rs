@@ -105,7 +105,8 @@ use crate::{Batch, SeqSet, StoreError, TopicFilter};
 ///
 /// A lease is valid until it is released or the name is acquired again; whether one that has expired, and that nobody
 /// took, can still be used and so renewed is the store's choice. A store may remember what is unsettled as at least 64
-/// ranges: what was settled between more of them may come again after a takeover.
+/// ranges: what was settled between more of them may come again after a takeover, and [`repeats`](Self::repeats) tells of
+/// it.
 ///
 /// # Errors
 /// [`is_transient`](StoreError::is_transient) errors are retried by the relay; `LeaseLost` makes it acquire anew. After
@@ -132,6 +133,14 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Gives the lease up, so that a successor starts at once.
     async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
+
+    /// About how many messages that are settled would be handed out again if this lease ended by a crash now, because
+    /// what is unsettled lies scattered between them. Asked after each settlement, so it must not wait for anything.
+    /// While these are more than the relay's window, it fetches nothing. Default: 0.
+    fn repeats(&self, lease: &Lease) -> u64 {
+        _ = lease;
+        0
+    }
 
     /// Signals that there may be new messages. Default: none, so the relay polls.
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
@@ -191,6 +200,10 @@ macro_rules! forward {
 
             async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
                 (**self).release(lease).await
+            }
+
+            fn repeats(&self, lease: &Lease) -> u64 {
+                (**self).repeats(lease)
             }
 
             fn wakeups(&self) -> Option<Box<dyn Wakeups>> {

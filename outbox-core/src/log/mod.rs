@@ -12,11 +12,13 @@
 //!                or  seq <= position and visible(row, snapshot) and not seq in unsettled
 //! ```
 
+mod handed;
 mod holes;
 mod snapshot;
 
 use std::time::{Duration, Instant};
 
+use handed::Handed;
 use holes::{Hole, Holes};
 pub use snapshot::{Snapshot, SnapshotError};
 
@@ -90,6 +92,9 @@ pub struct Log {
     holes: Holes,
     unsettled: SeqSet,
     snapshot: Option<String>,
+    handed: Handed,
+    /// As of the latest settlement.
+    repeats: u64,
 }
 
 impl Log {
@@ -100,12 +105,18 @@ impl Log {
             let hole = |&(lo, hi): &(i64, i64)| Hole { lo, hi, fence: snapshot.next_xid(), born: now };
             scan.gaps.iter().map(hole).for_each(|h| holes.push(h));
         }
+        // What is there counts as handed out: settled or not, a crash may repeat it.
+        let missing: u64 = scan.gaps.iter().map(|(lo, hi)| hi.abs_diff(*lo) + 1).sum();
+        let mut handed = Handed::above(found.floor);
+        handed.add(found.position, found.position.abs_diff(found.floor).saturating_sub(missing));
         Self {
             read: found.position,
             floor: found.floor,
             holes,
             unsettled: scan.todo.iter().copied().collect(),
             snapshot: scan.snapshot.as_ref().map(|s| s.as_str().to_owned()),
+            handed,
+            repeats: 0,
         }
     }
 
@@ -141,7 +152,12 @@ impl Log {
 
     /// These go to the relay now.
     pub fn handed_out(&mut self, seqs: impl IntoIterator<Item = i64>) {
-        seqs.into_iter().for_each(|seq| self.unsettled.insert(seq));
+        let mut count = 0;
+        for seq in seqs {
+            self.unsettled.insert(seq);
+            count += 1;
+        }
+        self.handed.add(self.read, count);
     }
 
     /// The cursor to store with this settlement.
@@ -152,7 +168,18 @@ impl Log {
         others.chain(settlement.unparked.iter().copied()).for_each(|seq| self.unsettled.remove_range(seq, seq));
         let lowest = [self.holes.first(), self.unsettled.first(), Some(self.read + 1)].into_iter().flatten().min();
         self.floor = self.floor.max(lowest.unwrap_or_default() - 1);
-        Cursor { unsettled: self.unsettled.capped(MAX_RANGES), ..self.cursor() }
+        self.handed.forget(self.settled_through());
+        let unsettled = self.unsettled.capped(MAX_RANGES);
+        let covered: u64 = unsettled.ranges().iter().map(|(lo, hi)| self.handed.within(*lo, *hi)).sum();
+        let exact = unsettled.ranges().len() == self.unsettled.ranges().len();
+        self.repeats = if exact { 0 } else { covered.saturating_sub(self.unsettled.len()) };
+        Cursor { unsettled, ..self.cursor() }
+    }
+
+    /// About how many messages that are settled a successor would be handed out again, with the cursor of the latest
+    /// [`settle`](Self::settle): those between ranges that it has as one.
+    pub fn repeats(&self) -> u64 {
+        self.repeats
     }
 
     /// The cursor as it is, with every range: to be stored with a release.

@@ -109,3 +109,20 @@ fn many_unsettled_ranges_become_few() {
     assert!(cursor.unsettled.ranges().len() <= 64);
     assert!((2..=1000).step_by(2).all(|seq| cursor.unsettled.contains(seq)));
 }
+
+#[test]
+fn what_a_crash_would_repeat_is_known_where_there_are_too_many_ranges() {
+    let (mut log, now) = start();
+    let (all, left): (Vec<i64>, Vec<i64>) = ((1..=1_000).collect(), (1..=200).map(|n| 5 * n).collect());
+    let most: Vec<i64> = all.iter().copied().filter(|seq| seq % 5 != 0).collect();
+    see(&mut log, 10, 12, &all, now);
+    log.settle(&delivered(&most));
+    assert_eq!(log.repeats(), 136 * 4, "200 ranges are stored as 64");
+    // A successor to which all of them are given as they are.
+    let (found, scan) = (log.cursor(), Scan { snapshot: snapshot(12, 12), todo: &left, ..Scan::default() });
+    let mut successor = Log::take_over(&found, &scan, now);
+    successor.settle(&delivered(&[]));
+    assert_eq!(successor.repeats(), 136 * 4);
+    successor.settle(&delivered(&left[64..]));
+    assert_eq!(successor.repeats(), 0);
+}

@@ -51,6 +51,10 @@ impl RelayBuilder {
 
     /// Messages and bytes handed out and not settled: what a crash may send twice. Default 20,000 and 64 MiB; at
     /// least one batch, and 65,536 bytes to 1 GiB.
+    ///
+    /// Where a key with a long backlog leaves them scattered, the cursor has no room for each of them: a crash may then
+    /// send about as many settled messages again as the window holds, and nothing more is fetched while it would be
+    /// more.
     pub fn window(mut self, messages: usize, bytes: usize) -> Self {
         (self.policy.window_messages, self.policy.window_bytes) = (messages, bytes);
         self

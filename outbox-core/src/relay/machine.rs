@@ -60,6 +60,8 @@ pub(crate) struct Machine {
     /// Messages that the window may hold now: after an error of the store one at first, and twice as many with every
     /// settlement, so that a store that takes none makes few duplicates however often it is tried.
     room: usize,
+    /// Messages that are settled and that a crash would send again.
+    repeats: u64,
     ready: VecDeque<Batch>,
     /// What an outage gave back, until its publishes have all ended.
     stalled: BTreeMap<i64, Slot>,
@@ -172,6 +174,7 @@ impl Machine {
             mode,
             window: Size::default(),
             room: if failed { 1 } else { policy.window_messages },
+            repeats: 0,
             ready: VecDeque::new(),
             stalled: BTreeMap::new(),
             keys: parking.keys().map(|hash| (hash, Key::new(KeyState::Parked))).collect(),
@@ -293,7 +296,7 @@ impl Machine {
     }
 
     fn may_fetch(&self) -> bool {
-        let room = !self.is_full();
+        let room = !self.is_full() && !self.is_scattered();
         let once = self.mode == Mode::Once && self.fetched_once;
         let few = self.parking.len() < self.policy.max_parked || self.parked_before.is_some();
         !self.fetching && !self.draining && !once && room && few
@@ -307,13 +310,19 @@ impl Machine {
         self.window.messages + self.next_batch() > self.room || self.window.bytes >= self.policy.window_bytes
     }
 
+    /// Only what is handed out can be settled, and make it less.
+    fn is_scattered(&self) -> bool {
+        self.repeats > self.policy.window_messages as u64 && self.window.messages > 0
+    }
+
     /// Whether settling sooner lets work go on.
     fn hurry(&self) -> bool {
         self.is_full() || self.held > 0 || ((self.draining || self.mode != Mode::Run) && self.flights.is_empty())
     }
 
-    /// The settlement is confirmed.
-    pub(crate) fn settled(&mut self, now: Instant) {
+    /// The settlement is confirmed; a crash would send so many messages again that are settled.
+    pub(crate) fn settled(&mut self, repeats: u64, now: Instant) {
+        self.repeats = repeats;
         let (size, dead) = self.plan.confirmed(now);
         self.window.sub(size);
         if size != Size::default() {

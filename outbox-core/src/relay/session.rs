@@ -167,7 +167,7 @@ impl Session<'_> {
             Done::Published(id, outcomes) => self.machine.published(id, &outcomes, now),
             Done::Settled(result) => {
                 result?;
-                self.machine.settled(now);
+                self.machine.settled(self.shared.store.repeats(&self.lease), now);
             }
             Done::Noted(result) => {
                 result?;

@@ -124,6 +124,10 @@ impl Store for SqlStore {
         bounded("release", session.patience, self.give_up(&session)).await
     }
 
+    fn repeats(&self, lease: &Lease) -> u64 {
+        self.session(lease, "repeats").map_or(0, |session| lock(&session.log).repeats())
+    }
+
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         Some(self.signal.listen())
     }

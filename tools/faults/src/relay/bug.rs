@@ -146,6 +146,10 @@ impl Store for BuggyStore {
         self.inner.release(lease).await
     }
 
+    fn repeats(&self, lease: &Lease) -> u64 {
+        self.inner.repeats(lease)
+    }
+
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         self.inner.wakeups()
     }

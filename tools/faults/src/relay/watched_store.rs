@@ -56,6 +56,10 @@ impl Store for WatchedStore {
         self.inner.release(lease).await
     }
 
+    fn repeats(&self, lease: &Lease) -> u64 {
+        self.inner.repeats(lease)
+    }
+
     fn wakeups(&self) -> Option<Box<dyn Wakeups>> {
         self.inner.wakeups()
     }

@@ -110,6 +110,10 @@ impl Store for SimStore {
         }
     }
 
+    fn repeats(&self, lease: &Lease) -> u64 {
+        self.session(lease, "repeats").map_or(0, |session| lock(&session.log).log.repeats())
+    }
+
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
         let session = self.session(lease, "release")?;
         lock(&self.session).take();
