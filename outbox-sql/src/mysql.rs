@@ -117,6 +117,8 @@ pub(crate) struct QueueStatements<S> {
     pub(crate) header: S,
     /// And `$4` limit. `{WHERE}` says which numbers; one part for each region.
     pub(crate) part: S,
+    /// The same for a region that is scanned.
+    pub(crate) forgotten: S,
     /// `$1` relay, `$2` epoch, `$3` token. Gives a row, locked, where the lease is ours.
     pub(crate) own: S,
     /// And `$4` position, `$5` 1: it moved.
@@ -149,6 +151,7 @@ impl<S> QueueStatements<S> {
             given_up: f(&self.given_up),
             header: f(&self.header),
             part: f(&self.part),
+            forgotten: f(&self.forgotten),
             own: f(&self.own),
             renew: f(&self.renew),
             keep: f(&self.keep),
@@ -185,6 +188,10 @@ pub(crate) const QUEUE: QueueStatements<&str> = QueueStatements {
     given_up: "update outbox_note set suspect = null, outage = false where relay = $1",
     header: "{HEADER}",
     part: "(select {COLUMNS} from outbox_message where {WHERE} order by seq limit $4)",
+    // The numbers first: a scan would read the payloads also of what it only passes.
+    forgotten: "(select straight_join {COLUMNS} from \
+        (select seq from outbox_message where {WHERE} order by seq limit $4) k \
+        join outbox_message using (seq) order by seq limit $4)",
     // Not one that has ended: another name, of the same topics, may be running by now.
     own: "select {NOW} from outbox_relay where {OWN} and expires_at >= utc_timestamp(6) for update",
     renew: "update outbox_relay set expires_at = timestampadd(microsecond, lease * 1000, utc_timestamp(6)), \

@@ -6,6 +6,7 @@ use outbox_core::{AcquireRequest, Acquired, Lease, StartAt, StoreError, StoreErr
 use super::seen::Seen;
 use super::{QueueStore, Reader, Session, unexpected};
 use crate::migrate::check;
+use crate::replay::of_topics;
 use crate::store::acquire::{new_token, parked};
 use crate::store::{PATIENCE, lock};
 use crate::{Connection, Value, literals, schedule};
@@ -33,7 +34,7 @@ impl QueueStore {
             }
             conn.query(&self.sql.ensure, &[relay.into()]).await?;
         }
-        self.check_sequence(&mut *conn, relay, None).await?;
+        let drawn = self.check_sequence(&mut *conn, relay, None).await?;
         // A look without a lock first: the holder must not wait for those that stand by.
         let standing = self.standing(&mut *conn, request).await?;
         if let Some(wait) = standing.and_then(|standing| self.wait(request, &standing)) {
@@ -54,9 +55,10 @@ impl QueueStore {
         let next = schedule::catch_up(&mut *conn, &self.mover).await;
         let session = Session {
             lease: lease.clone(),
+            covered: of_topics(&request.topics),
             topics: request.topics.clone(),
             patience: PATIENCE.min(request.lease / 3).max(Duration::from_millis(100)),
-            seen: Seen::new(position).into(),
+            seen: Seen::new(position, drawn).into(),
             fetching: reader.into(),
             settling: Some(conn).into(),
             pruned: Default::default(),
@@ -96,18 +98,18 @@ impl QueueStore {
         Ok(Some((Lease { relay: relay.to_owned(), epoch, token }, position)))
     }
 
-    /// The numbers that writers draw must lie above what was handed out.
+    /// The numbers that writers draw must lie above what was handed out. Gives the last one.
     pub(super) async fn check_sequence(
         &self,
         conn: &mut dyn Connection,
         relay: &str,
         known: Option<i64>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<i64, StoreError> {
         let rows = conn.query(&self.sql.sequence, &[relay.into()]).await?;
         let int = |i: usize| rows.first().and_then(|row| row.get(i)).and_then(Value::int).unwrap_or(0);
         let (last, position) = (int(0), known.unwrap_or(int(1)));
         if last >= position {
-            return Ok(());
+            return Ok(last);
         }
         Err(StoreError::new(StoreErrorKind::SequenceWentBack, "check sequence").with_detail(format!(
             "relay {relay:?} has handed out {position}, writers are at {last} of a sequence that began anew (TRUNCATE, \

@@ -40,8 +40,13 @@ impl QueueStore {
         reader: &mut Reader,
         limit: usize,
     ) -> Result<(Batch, usize, bool), StoreError> {
-        let parts: Vec<String> =
-            lock(&session.seen).regions().iter().map(|region| self.queue.part.replace("{WHERE}", region)).collect();
+        let regions = lock(&session.seen).regions();
+        let forgotten = regions.forgotten.map(|region| {
+            let region = session.covered.iter().fold(region, |region, covered| format!("{region} and {covered}"));
+            self.queue.forgotten.replace("{WHERE}", &region)
+        });
+        let others = regions.others.iter().map(|region| self.queue.part.replace("{WHERE}", region));
+        let parts: Vec<String> = forgotten.into_iter().chain(others).collect();
         let sql = format!("{} union all select * from ({} limit $4) u", self.queue.header, parts.join(" union all "));
         // The server makes all of them before it sends one, so large messages are asked for in smaller numbers.
         let (count, bytes) = reader.latest;

@@ -53,6 +53,8 @@ pub struct QueueStore {
 struct Session {
     lease: Lease,
     topics: TopicFilter,
+    /// The condition for them; `None` where they are all.
+    covered: Option<String>,
     patience: Duration,
     seen: Mutex<Seen>,
     fetching: tokio::sync::Mutex<Reader>,

@@ -1,4 +1,4 @@
-use outbox_core::StoreError;
+use outbox_core::{StoreError, TopicFilter};
 
 use super::{Replay, config};
 use crate::migrate::check;
@@ -49,12 +49,15 @@ fn covered(replay: &Replay) -> String {
     all.extend(selection.to.map(|to| format!("{at} < {to}")));
     // LIKE, because = ignores spaces at the end.
     all.extend(selection.key.as_deref().map(|key| literals("`key` like $1 escape '!'", &[exactly(key).into()])));
-    let patterns = selection.topics.patterns();
-    if !patterns.is_empty() {
-        let like = |pattern: &String| literals("topic like $1 escape '!'", &[Value::from(escaped(pattern))]);
-        all.push(format!("({})", patterns.iter().map(like).collect::<Vec<_>>().join(" or ")));
-    }
+    all.extend(of_topics(&selection.topics));
     all.join(" and ")
+}
+
+/// A condition for exactly these topics; `None` for all.
+pub(crate) fn of_topics(topics: &TopicFilter) -> Option<String> {
+    let like = |pattern: &String| literals("topic like $1 escape '!'", &[Value::from(escaped(pattern))]);
+    let any: Vec<String> = topics.patterns().iter().map(like).collect();
+    (!any.is_empty()).then(|| format!("({})", any.join(" or ")))
 }
 
 /// A topic or a prefix as a pattern of LIKE.
