@@ -73,10 +73,14 @@ struct Open {
     failed: Vec<Failed>,
 }
 
-/// A topic to which nothing more is sent, until the last publish has ended that was under way when it failed.
+/// A topic to which nothing more is sent, until every publish has ended that may have been decided on before the relay
+/// knew: it knows when the publish ends of which a message failed, or was not sent because another did.
 #[derive(Debug)]
 struct Failed {
     topic: String,
+    /// These publishes.
+    by: Vec<usize>,
+    /// The latest that began before the last of them ended.
     last: usize,
 }
 
@@ -148,8 +152,9 @@ impl Confirmations {
     /// Nobody waits for this publish any more.
     pub(crate) fn forget(&self, first: usize) {
         let mut open = self.open();
-        let Open { publishes, failed, latest, .. } = &mut *open;
+        let Open { next, publishes, failed, latest } = &mut *open;
         publishes.remove(&first);
+        failed.iter_mut().filter(|failed| failed.by.contains(&first)).for_each(|failed| failed.last = *next);
         failed.retain(|failed| publishes.keys().any(|under_way| *under_way <= failed.last));
         latest.take_if(|(latest, _)| *latest == first);
     }
@@ -159,14 +164,19 @@ impl Confirmations {
         self.open().publishes.is_empty()
     }
 
-    /// A message to this topic failed, or was not sent because another did. Until every publish has ended that is under
-    /// way now, nothing more is sent to it: what failed would come behind.
-    pub(crate) fn topic_failed(&self, topic: &str) {
+    /// A message of this publish to this topic failed, or was not sent because another did. For a while nothing more is
+    /// sent to it: what failed would come behind.
+    pub(crate) fn topic_failed(&self, topic: &str, publish: usize) {
         let mut open = self.open();
         let last = open.next;
         match open.failed.iter_mut().find(|failed| failed.topic == topic) {
-            Some(failed) => failed.last = last,
-            None => open.failed.push(Failed { topic: topic.to_owned(), last }),
+            Some(failed) => {
+                failed.last = last;
+                if !failed.by.contains(&publish) {
+                    failed.by.push(publish);
+                }
+            }
+            None => open.failed.push(Failed { topic: topic.to_owned(), by: vec![publish], last }),
         }
     }
 
@@ -188,7 +198,7 @@ impl Confirmations {
             Err((Fault::Destination, e, topic)) => {
                 _ = out.map(|out| out.destination(index, e.clone()));
                 if waiting.is_some() {
-                    self.topic_failed(topic);
+                    self.topic_failed(topic, confirmation - index);
                 }
             }
             Err((Fault::Message, e, _)) if self.singly => {
@@ -302,12 +312,15 @@ mod tests {
         let confirmations = Confirmations::new(false, None);
         let publish = || confirmations.expect(&Outcomes::new(2)).0;
         let (first, waiting) = (publish(), publish());
-        confirmations.topic_failed("t");
+        confirmations.topic_failed("t", first);
+        let unaware = publish();
         confirmations.forget(first);
         assert!(confirmations.has_failed("t"), "what waits was decided on before the failure was known");
         assert!(!confirmations.has_failed("u"));
         let later = publish();
         confirmations.forget(waiting);
+        assert!(confirmations.has_failed("t"), "so was what began before the publish had ended that failed");
+        confirmations.forget(unaware);
         assert!(!confirmations.has_failed("t"), "this one was decided on behind the failure");
         confirmations.forget(later);
     }
@@ -317,11 +330,12 @@ mod tests {
         let confirmations = Confirmations::new(false, None);
         let publish = || confirmations.expect(&Outcomes::new(2)).0;
         let first = publish();
-        confirmations.topic_failed("t");
-        let (refused, behind) = (publish(), publish());
-        confirmations.topic_failed("t");
-        confirmations.forget(refused);
+        confirmations.topic_failed("t", first);
+        let refused = publish();
+        confirmations.topic_failed("t", refused);
         confirmations.forget(first);
+        let behind = publish();
+        confirmations.forget(refused);
         assert!(confirmations.has_failed("t"));
         confirmations.forget(behind);
         assert!(!confirmations.has_failed("t"));

@@ -76,7 +76,7 @@ impl Handover<'_> {
                     Ok(()) => sent += 1,
                     // Of another topic, most often: the rest of the batch is not concerned.
                     Err(Refusal::Destination(e)) => {
-                        confirmations.topic_failed(m.topic());
+                        confirmations.topic_failed(m.topic(), self.publish);
                         confirmations.keys.answered(self.publish + i, false);
                         self.out.destination(i, e);
                     }
