@@ -49,8 +49,8 @@ impl RelayBuilder {
         self
     }
 
-    /// Messages and bytes handed out and not settled: what a crash may send twice. Default 20,000 and 64 MiB; at
-    /// least one batch, and 65,536 bytes to 1 GiB.
+    /// Messages and bytes handed out and not settled: what a crash may send twice. Default 20,000 and 64 MiB; one
+    /// batch to 1,000,000 messages, and 65,536 bytes to 1 GiB.
     ///
     /// Where a key with a long backlog leaves them scattered, the cursor has no room for each of them: a crash may then
     /// send about as many settled messages again as the window holds, and nothing more is fetched while it would be
@@ -156,8 +156,9 @@ impl RelayBuilder {
         let p = &self.policy;
         require("the relay's name", &self.name, (1..=255).contains(&self.name.len()), "give 1 to 255 bytes")?;
         require("batch", &p.batch, (1..=10_000).contains(&p.batch), "give 1 to 10,000 messages")?;
-        let advice = format!("give at least one batch, which is {}", p.batch);
-        require("window", &p.window_messages, p.window_messages >= p.batch, &advice)?;
+        let advice = format!("give at least one batch, which is {}, and at most 1,000,000 messages", p.batch);
+        let fits = (p.batch..=1_000_000).contains(&p.window_messages);
+        require("window", &p.window_messages, fits, &advice)?;
         let fits = (1 << 16..=1 << 30).contains(&p.window_bytes);
         require("window", &p.window_bytes, fits, "give 65,536 bytes to 1 GiB")?;
         let deadline = p.publish_deadline;

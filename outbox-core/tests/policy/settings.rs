@@ -18,6 +18,7 @@ fn contradictions_name_both_values() {
     told(|b| b.lease(SECOND * 15), &["lease is 15s", "publish deadline", "10s"]);
     told(|b| b.drain_deadline(SECOND * 5), &["drain deadline is 5s", "publish deadline", "10s"]);
     told(|b| b.window(100, 1 << 20), &["window is 100", "batch", "500"]);
+    told(|b| b.window(1_000_001, 1 << 20), &["window is 1000001", "at most 1,000,000"]);
     let short = RetryPolicy::new().time_to_live(SECOND * 2).backoff(SECOND * 3, SECOND * 9);
     told(|b| b.retry_policy(short), &["time_to_live is 2s", "3s"]);
     told(|b| b.retry_policy_for(["e"], short), &["time_to_live is 2s", "3s"]);
