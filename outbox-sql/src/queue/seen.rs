@@ -15,6 +15,8 @@ use outbox_core::{SeqSet, Settlement};
 
 /// With more ranges than this, the lowest are forgotten.
 const MAX_RANGES: usize = 1_000;
+/// A read is of other topics where less than one in so many is its own.
+const FOREIGN: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -49,18 +51,21 @@ impl Seen {
 
     /// These were read; the first of the two are handed out.
     pub(super) fn read(&mut self, mine: impl Iterator<Item = i64>, all: impl Iterator<Item = i64>) {
-        let mut foreign = true;
+        // Above the bound.
+        let (mut own, mut found) = (0_usize, 0_usize);
+        let above = |seq| self.forgotten.is_none_or(|to| seq > to);
         for seq in mine {
             self.in_flight.insert(seq);
-            foreign = false;
+            own += usize::from(above(seq));
         }
         for seq in all {
             self.position = self.position.max(seq);
-            if self.forgotten.is_none_or(|to| seq > to) {
+            if above(seq) {
                 self.seen.insert(seq);
+                found += 1;
             }
         }
-        self.forget(foreign);
+        self.forget(own < found / FOREIGN);
     }
 
     /// The settlement was confirmed: its messages are gone.
@@ -71,8 +76,9 @@ impl Seen {
     }
 
     /// Where there are too many ranges, the bound is raised: over the lowest, and over what the earlier lease read, as
-    /// that is scattered too. While nothing but other topics is found it goes ahead, each time twice as far: there are
-    /// few scans until something is found. Not beyond what was drawn by then: what is newer is mostly not scattered.
+    /// that is scattered too. While hardly anything but other topics is found it goes ahead, each time twice as far:
+    /// there are few scans until something is found. Not beyond what was drawn by then: what is newer is mostly not
+    /// scattered.
     fn forget(&mut self, foreign: bool) {
         if !foreign {
             self.stride = 0;
@@ -248,6 +254,22 @@ mod tests {
         assert!(fetches < 50, "{fetches}");
         let (mine, fetches) = fetch(&mut seen, &all, 500);
         assert_eq!(mine, [2_000_001]);
+        assert!(fetches < 50, "{fetches}");
+    }
+
+    #[test]
+    fn some_of_its_own_among_many_others_take_few_scans_too() {
+        let mut all: BTreeMap<i64, bool> =
+            (1..=1_000_000).filter(|n| n % 2 == 0).map(|n| (n, n % 1_000 == 0)).collect();
+        all.insert(2_000_001, true);
+        let mut seen = Seen::new(0, 2_000_001);
+        let (mut found, mut fetches) = (0, 0);
+        while found < 1_001 {
+            let (mine, took) = fetch(&mut seen, &all, 500);
+            (found, fetches) = (found + mine.len(), fetches + took);
+            seen.settled(&delivered(mine.iter().copied()));
+            mine.iter().for_each(|seq| _ = all.remove(seq));
+        }
         assert!(fetches < 50, "{fetches}");
     }
 
