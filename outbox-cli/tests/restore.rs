@@ -9,7 +9,7 @@ use common::{RELAY, SOON, terminate, works};
 use sqlx::AssertSqlSafe;
 use testkit::{Kafka, Postgres};
 
-const SETTINGS: &str = "lease_seconds = 4\npublish_deadline_seconds = 2";
+const SETTINGS: &str = "lease_seconds = 8\npublish_deadline_seconds = 4";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dump_restored_into_a_fresh_server_loses_nothing() {

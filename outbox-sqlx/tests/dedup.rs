@@ -131,8 +131,8 @@ async fn a_scheduled_one_has_its_key_until_it_is_cancelled<S: Shop>() {
 
 async fn a_key_is_free_again_after_the_window<S: Shop>() {
     let shop = S::open().await.window(Duration::from_secs(1)).expect("the shortest one");
-    let first = shop.write_one(once("1", "a")).await;
     let began = std::time::Instant::now();
+    let first = shop.write_one(once("1", "a")).await;
     eventually("the key is free", SOON, || async { shop.write_one(once("2", "a")).await != first }).await;
     assert!(began.elapsed() > Duration::from_millis(800), "{:?}", began.elapsed());
     let second = shop.window(HOUR).unwrap();

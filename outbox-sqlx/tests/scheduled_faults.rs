@@ -146,7 +146,7 @@ async fn plans<S: Shop>(fill: &str, explain: &str) -> (S, Vec<String>) {
     let began = std::time::Instant::now();
     let lease = shop.lease(&store, "m").await;
     assert_eq!(shop.moved().await, ["0", "1", "2"]);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     store.release(&lease).await.unwrap();
     let asked = driver.asked("outbox_scheduled");
     assert!(asked.len() >= 4, "{asked:?}");

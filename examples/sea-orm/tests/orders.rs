@@ -28,6 +28,8 @@ async fn mysql(server: testkit::Mysql) -> Shop {
 
 async fn sqlite(name: &str) -> Shop {
     let file = format!("{}/sea-orm-{name}-{}.db", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    // A process of the same number may have left one.
+    ["", "-wal", "-shm"].iter().for_each(|ending| _ = std::fs::remove_file(format!("{file}{ending}")));
     let db = connect(&format!("sqlite://{file}?mode=rwc")).await;
     let (outbox, pool) = (Sqlite::new(), db.get_sqlite_connection_pool().clone());
     outbox.migrate(&pool).await.unwrap();

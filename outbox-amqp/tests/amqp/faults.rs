@@ -121,7 +121,7 @@ async fn a_broker_that_freezes_or_dies_is_waited_for() {
     let (outcomes, ()) = tokio::join!(publish(&transport, &many, SOON), broker.kill());
     let start = Instant::now();
     let away = publish(&transport, &numbers(&topic, 10..11), SOON).await;
-    assert!(all_unknown(&away) && start.elapsed() < Duration::from_secs(3), "{away:?}");
+    assert!(all_unknown(&away) && start.elapsed() < Duration::from_secs(10), "{away:?}");
     broker.start().await;
     insist(&transport, &topic, 10..15).await;
 

@@ -189,7 +189,7 @@ async fn a_queue_that_does_not_confirm_holds_up_no_other() {
     process(&broker, &silent, "suspend").await;
     let sample = |n: i64| number(if n % 2 == 0 { &silent } else { &healthy }, n, n);
     let samples: Vec<Sample<'_>> = (0..300).map(sample).collect();
-    let outcomes = publish(&transport, &batch(1, &samples), Duration::from_secs(2)).await;
+    let outcomes = publish(&transport, &batch(1, &samples), Duration::from_secs(5)).await;
     process(&broker, &silent, "resume").await;
     for (n, outcome) in outcomes.iter().enumerate() {
         match outcome {

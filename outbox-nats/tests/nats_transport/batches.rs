@@ -44,7 +44,7 @@ async fn a_batch_is_stored_at_once_and_in_order() {
 async fn after_a_lost_acknowledgement_a_batch_is_sent_again_one_by_one() {
     let rig = Rig::own(atomic()).await;
     let proxy = Proxy::start(format!("127.0.0.1:{}", rig.nats.port())).await.expect("a free port");
-    let config = NatsConfig::new(rig.nats.url_by(proxy.addr().port())).ack_timeout(Duration::from_millis(500));
+    let config = NatsConfig::new(rig.nats.url_by(proxy.addr().port())).ack_timeout(Duration::from_secs(2));
     let (transport, topic) = (transport(config), rig.topic("x"));
     assert_eq!(publish(&transport, &numbers(&topic, 0..2), SOON).await, vec![Outcome::Delivered; 2]);
     proxy.drop_replies();

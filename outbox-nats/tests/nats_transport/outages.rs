@@ -134,7 +134,7 @@ async fn a_lost_acknowledgement_is_unknown_and_the_second_copy_is_dropped() {
     let rig = Rig::own(Config::default()).await;
     let proxy = Proxy::start(format!("127.0.0.1:{}", rig.nats.port())).await.expect("a free port");
     let by_proxy = NatsConfig::new(rig.nats.url_by(proxy.addr().port()));
-    let transport = NatsTransport::connect(by_proxy.ack_timeout(Duration::from_millis(500))).expect("valid settings");
+    let transport = NatsTransport::connect(by_proxy.ack_timeout(Duration::from_secs(2))).expect("valid settings");
     let topic = rig.topic("lost");
     assert_eq!(publish(&transport, &numbers(&topic, 0..1), SOON).await, [Outcome::Delivered]);
     proxy.drop_replies();
@@ -152,8 +152,7 @@ async fn a_lost_acknowledgement_is_unknown_and_the_second_copy_is_dropped() {
 async fn what_a_client_still_holds_when_it_is_given_up_is_never_sent() {
     let rig = Rig::own(Config::default()).await;
     let topic = rig.topic("held");
-    let transport =
-        NatsTransport::connect(rig.config().ack_timeout(Duration::from_millis(500))).expect("valid settings");
+    let transport = NatsTransport::connect(rig.config().ack_timeout(Duration::from_secs(2))).expect("valid settings");
     assert_eq!(publish(&transport, &numbers(&topic, 0..1), SOON).await, [Outcome::Delivered]);
     // More than the system takes on its way to a server that does not read.
     let sample = |n: i64| {

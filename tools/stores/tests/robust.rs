@@ -113,7 +113,7 @@ async fn foreign(site: impl Site) {
         slowest.as_millis()
     );
     ended.assert_clean(0);
-    assert!(slowest < Duration::from_secs(5), "messages wait for a foreign transaction: {slowest:?}");
+    assert!(slowest < Duration::from_secs(20), "messages wait for a foreign transaction: {slowest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

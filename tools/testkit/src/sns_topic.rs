@@ -35,7 +35,7 @@ const MARKER: &str = "testkit-marker";
 /// LocalStack delivers with ten threads: for so many markers it has begun with all that came before.
 const MARKERS: usize = 10;
 /// ... and within this time it has ended with them.
-const GRACE: Duration = Duration::from_millis(100);
+const GRACE: Duration = Duration::from_millis(300);
 
 impl SnsTopic {
     pub(crate) fn new(name: String, settings: &aws_config::SdkConfig) -> Self {

@@ -50,6 +50,8 @@ impl Db {
 
     pub(crate) async fn sqlite(test: &str) -> Self {
         let url = format!("{}/any-language-{test}-{}.db", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+        // A process of the same number may have left one.
+        ["", "-wal", "-shm"].iter().for_each(|ending| _ = std::fs::remove_file(format!("{url}{ending}")));
         let options = SqliteConnectOptions::new().filename(&url).create_if_missing(true);
         let (outbox, pool) = (Sqlite::new(), SqlitePool::connect_with(options).await.unwrap());
         outbox.migrate(&pool).await.unwrap();
