@@ -202,10 +202,12 @@ async fn listen(
     wake(local);
     // LISTEN through a pooler in transaction mode says that all is well, and hears nothing.
     let test = format!("{me} test");
-    let mut other = None;
-    match timeout(PATIENCE, ring(driver, &mut other, channel, &test)).await {
-        Ok(sent) => sent?,
-        Err(_) => return Ok(Ended::Deaf),
+    let Ok(other) = timeout(PATIENCE, driver.connect()).await else { return Ok(Ended::Deaf) };
+    let mut other = other?;
+    // Whether it says that it was sent tells nothing: the pooler may give it the server's connection that listens, where
+    // a client that does not listen gets an answer that it cannot read.
+    if timeout(PATIENCE, other.query(RING, &[channel.into(), test.as_str().into()])).await.is_err() {
+        return Ok(Ended::Deaf);
     }
     let heard = async {
         loop {
