@@ -105,8 +105,8 @@ use crate::{Batch, SeqSet, StoreError, TopicFilter};
 ///
 /// A lease is valid until it is released or the name is acquired again; whether one that has expired, and that nobody
 /// took, can still be used and so renewed is the store's choice. A store may remember what is unsettled as at least 64
-/// ranges: what was settled between more of them may come again after a takeover, and [`repeats`](Self::repeats) tells of
-/// it.
+/// ranges: what was settled between more of them may come again after a takeover, and [`repeats`](Self::repeats) tells
+/// of it.
 ///
 /// # Errors
 /// [`is_transient`](StoreError::is_transient) errors are retried by the relay; `LeaseLost` makes it acquire anew. After

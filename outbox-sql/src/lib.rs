@@ -10,6 +10,7 @@ mod doorbell;
 mod driver;
 mod inbox;
 mod insert;
+mod like;
 mod literal;
 mod lock;
 mod migrate;

@@ -1,12 +1,15 @@
 //! The outbox on a real MySQL and a real MariaDB.
 #![cfg(feature = "mysql")]
 
+mod servers;
+
 use std::time::Duration;
 
 use outbox_core::memory::MemoryTransport;
 use outbox_core::transport::from_fn;
 use outbox_core::{Message, MessageRef, Relay, RelayError, StartAt, StoreErrorKind, StoreRelay};
 use outbox_sqlx::{Mysql, Replay};
+use servers::on_both;
 use sqlx::{AssertSqlSafe, MySqlPool};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -26,25 +29,6 @@ async fn run(pool: &MySqlPool, sql: &str) {
 
 async fn text(pool: &MySqlPool, sql: &str) -> Option<String> {
     sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(pool).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
-}
-
-/// Every test, on either server, with a database of its own.
-macro_rules! on_both {
-    ($($test:ident,)*) => {
-        mod mysql {
-            $(#[tokio::test]
-            async fn $test() {
-                super::$test(sqlx::MySqlPool::connect(&testkit::Mysql::mysql().await.database().await).await.unwrap()).await;
-            })*
-        }
-
-        mod mariadb {
-            $(#[tokio::test]
-            async fn $test() {
-                super::$test(sqlx::MySqlPool::connect(&testkit::Mysql::mariadb().await.database().await).await.unwrap()).await;
-            })*
-        }
-    };
 }
 
 on_both![

@@ -1,20 +1,16 @@
 //! What writers get wrong, and what is too large for one packet, on MySQL and MariaDB.
 #![cfg(feature = "mysql")]
 
+mod servers;
+
 use std::time::Duration;
 
 use outbox_core::memory::MemoryTransport;
 use outbox_core::{AcquireRequest, Acquired, Message, Relay, Settlement, Store, StoreErrorKind, StoreRelay};
-use outbox_sqlx::Mysql;
+use servers::{migrated, on_both};
 use sqlx::MySqlPool;
 
 const SOON: Duration = Duration::from_secs(20);
-
-async fn migrated(pool: &MySqlPool) -> Mysql {
-    let outbox = Mysql::new();
-    outbox.migrate(pool).await.expect("migrated");
-    outbox
-}
 
 /// A server that does not check JSON lets them in; they must not get lost on the way to the dead letters.
 async fn malformed_headers_are_refused_or_become_a_dead_letter(pool: MySqlPool) {
@@ -66,28 +62,6 @@ async fn a_lease_that_has_ended_is_not_renewed(pool: MySqlPool) {
     assert_eq!(error.kind(), StoreErrorKind::LeaseLost);
     let error = store.acquire(&AcquireRequest::new("old", 1)).await.expect_err("overlaps");
     assert!(error.to_string().contains("do not overlap"), "{error}");
-}
-
-macro_rules! on_both {
-    ($($test:ident,)*) => {
-        mod mysql {
-            $(#[tokio::test]
-            async fn $test() {
-                super::$test(super::pool(&testkit::Mysql::mysql().await).await).await;
-            })*
-        }
-
-        mod mariadb {
-            $(#[tokio::test]
-            async fn $test() {
-                super::$test(super::pool(&testkit::Mysql::mariadb().await).await).await;
-            })*
-        }
-    };
-}
-
-async fn pool(server: &testkit::Mysql) -> MySqlPool {
-    MySqlPool::connect(&server.database().await).await.expect("a database")
 }
 
 on_both![

@@ -1,6 +1,7 @@
 use outbox_core::admin::{DeadLetterFilter, DeadMessage};
 
-use crate::replay::{exactly, micros};
+use crate::like::exactly;
+use crate::replay::micros;
 use crate::{Dialect, Value};
 
 /// Conditions with their parameters.

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use outbox_core::admin::{Admin, DeadLetterFilter, DeadMessage, Paused, WaitingMessage};
 use outbox_core::{MessageId, StoreError, StoreErrorKind};
 
+use crate::like::exactly;
 use crate::migrate::check;
-use crate::replay::exactly;
 use crate::{Connection, Dialect, Driver, Names, Value};
 use filter::Where;
 pub(crate) use orders::OrderBook;

@@ -5,8 +5,8 @@ use outbox_core::{AcquireRequest, Acquired, Lease, StartAt, StoreError, StoreErr
 
 use super::seen::Seen;
 use super::{QueueStore, Reader, Session, unexpected};
+use crate::like::of_topics;
 use crate::migrate::check;
-use crate::replay::of_topics;
 use crate::store::acquire::{new_token, parked};
 use crate::store::{PATIENCE, lock};
 use crate::{Connection, Value, literals, schedule};

@@ -108,7 +108,7 @@ impl Seen {
             // A list of numbers, however long, is searched; so many conditions would be gone through row by row.
             let below: Vec<i64> = below.flat_map(|(lo, hi)| *lo..=*hi.min(&to)).collect();
             let text = format!("seq <= {to}");
-            if below.is_empty() { text } else { format!("{text} and {}", listed(&below).replacen(" in", " not in", 1)) }
+            if below.is_empty() { text } else { format!("{text} and seq not in ({})", numbers(&below)) }
         });
         let ranges = self.seen.ranges();
         let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
@@ -134,8 +134,11 @@ impl Seen {
 
 /// A condition on `seq` for these numbers.
 pub(super) fn listed(seqs: &[i64]) -> String {
-    let numbers: Vec<String> = seqs.iter().map(i64::to_string).collect();
-    format!("seq in ({})", numbers.join(","))
+    format!("seq in ({})", numbers(seqs))
+}
+
+fn numbers(seqs: &[i64]) -> String {
+    seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// A condition on `seq` for exactly these numbers.

@@ -1,10 +1,11 @@
-use outbox_core::{StoreError, TopicFilter};
+use outbox_core::StoreError;
 
 use super::{Replay, config};
+use crate::like::{exactly, of_topics};
 use crate::migrate::check;
 use crate::queue::changed;
 use crate::statements::Sql;
-use crate::{Dialect, Driver, Names, Value, literals};
+use crate::{Dialect, Driver, Names, literals};
 
 const RESTORE: &str = "insert into outbox_message \
         (id, topic, `key`, event_type, payload, content_type, headers, created_at) \
@@ -53,24 +54,6 @@ fn covered(replay: &Replay) -> String {
     all.join(" and ")
 }
 
-/// A condition for exactly these topics; `None` for all.
-pub(crate) fn of_topics(topics: &TopicFilter) -> Option<String> {
-    let like = |pattern: &String| literals("topic like $1 escape '!'", &[Value::from(escaped(pattern))]);
-    let any: Vec<String> = topics.patterns().iter().map(like).collect();
-    (!any.is_empty()).then(|| format!("({})", any.join(" or ")))
-}
-
-/// A topic or a prefix as a pattern of LIKE.
-fn escaped(pattern: &str) -> String {
-    let (text, rest) = pattern.strip_suffix('*').map_or((pattern, ""), |prefix| (prefix, "%"));
-    exactly(text) + rest
-}
-
-/// A text as a pattern of LIKE that only it matches; = would ignore spaces at its end.
-pub(crate) fn exactly(text: &str) -> String {
-    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,8 +65,8 @@ mod tests {
         let some = covered(&Replay::new("r").key("k").topics(["a", "b_*"]).expect("valid"));
         assert_eq!(
             some,
-            "relay = _utf8mb4 x'72' and `key` like _utf8mb4 x'6b' escape '!' and (topic like _utf8mb4 x'61' escape '!' or topic like \
-             _utf8mb4 x'62215f25' escape '!')"
+            "relay = _utf8mb4 x'72' and `key` like _utf8mb4 x'6b' escape '!' and (topic like _utf8mb4 x'61' \
+             collate utf8mb4_bin escape '!' or topic like _utf8mb4 x'62215f25' collate utf8mb4_bin escape '!')"
         );
     }
 }

@@ -16,7 +16,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use outbox_core::{StoreError, StoreErrorKind, TopicFilter};
 
 pub use archive::restore;
-pub(crate) use archive::{exactly, of_topics};
 pub use drop::{drop_relay, force_drop_relay};
 pub(crate) use selection::Selection;
 use statements::Sql;
